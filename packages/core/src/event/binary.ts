@@ -1,0 +1,86 @@
+import { headerLine } from "../headers.js"
+import { checkAttributes, type EventAttributes, invalidEvent, type WireEvent } from "./event.js"
+
+/**
+ * Binary mode of the CloudEvents NATS binding: each attribute in a `ce-` header, the data in the payload.
+ * Values are percent-encoded as the HTTP binding says.
+ * https://github.com/cloudevents/spec/blob/main/cloudevents/bindings/nats-protocol-binding.md
+ */
+
+const UNSAFE = /[^\x21\x23\x24\x26-\x7e]/
+const UNSAFE_ALL = /[^\x21\x23\x24\x26-\x7e]/gu
+
+/** An attribute value as a header value. */
+export function encodeHeaderValue(value: string): string {
+  return UNSAFE.test(value) ? value.replace(UNSAFE_ALL, percentEncode) : value
+}
+
+/** The attribute value of a header value. @throws {FnError} invalid_argument INVALID_EVENT for bytes that are no UTF-8 */
+export function decodeHeaderValue(value: string, attribute: string): string {
+  if (!value.includes("%")) return unquote(value)
+  try {
+    return unquote(value).replace(/(?:%[0-9A-Fa-f]{2})+/g, decodeURIComponent)
+  } catch {
+    throw invalidEvent(attribute, "its percent-encoding is no UTF-8")
+  }
+}
+
+/** Header lines of an event in binary mode. */
+export function binaryHeaderLines(attributes: EventAttributes): string {
+  let lines = ""
+  for (const name in attributes) {
+    const value = attributes[name]
+    if (value === undefined) continue
+    const text = typeof value === "string" ? encodeHeaderValue(value) : String(value)
+    lines += name === "datacontenttype" ? headerLine("content-type", text) : headerLine(`ce-${name}`, text)
+  }
+  return lines
+}
+
+/** Collects the event attributes among the headers of one message. */
+export class BinaryEventReader {
+  #attributes: Record<string, unknown> | undefined
+  /** The `content-type` header, if any came. */
+  contentType: string | undefined
+
+  /** Takes the header if it belongs to an event: `ce-…` or `content-type`, in any case. */
+  take(name: string, value: string): boolean {
+    const first = name.charCodeAt(0) | 32
+    if (first !== 99) return false // neither ce- nor content-type
+    if (name.length > 3 && name.charCodeAt(2) === 45 && (name.charCodeAt(1) | 32) === 101) {
+      const attribute = name.slice(3).toLowerCase()
+      this.#attributes ??= {}
+      this.#attributes[attribute] = decodeHeaderValue(value, attribute)
+      return true
+    }
+    if (name.length === 12 && name.toLowerCase() === "content-type") {
+      this.contentType = value
+      return true
+    }
+    return false
+  }
+
+  /** Whether any `ce-` header came: then the message is in binary mode. */
+  get isBinary(): boolean {
+    return this.#attributes !== undefined
+  }
+
+  /** The event of the headers and `payload`. @throws {FnError} invalid_argument INVALID_EVENT */
+  finish(payload: Uint8Array): WireEvent {
+    const attributes = this.#attributes ?? {}
+    if ("datacontenttype" in attributes) throw invalidEvent("datacontenttype", "in binary mode it is the content-type header")
+    if (this.contentType !== undefined) attributes.datacontenttype = decodeHeaderValue(this.contentType, "datacontenttype")
+    const checked = checkAttributes(attributes)
+    return { attributes: checked, data: payload.length === 0 ? undefined : payload }
+  }
+}
+
+function percentEncode(char: string): string {
+  let out = ""
+  for (const byte of Buffer.from(char, "utf8")) out += `%${byte.toString(16).toUpperCase().padStart(2, "0")}`
+  return out
+}
+
+function unquote(value: string): string {
+  return value.length > 1 && value.startsWith('"') && value.endsWith('"') ? value.slice(1, -1).replace(/\\(.)/g, "$1") : value
+}

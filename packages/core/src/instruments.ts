@@ -1,0 +1,33 @@
+import type { Code } from "./errors.js"
+import type { RuntimeKind } from "./names.js"
+
+/** Labels of everything measured about one function version. Never ids. */
+export interface FunctionLabels {
+  readonly namespace: string
+  readonly name: string
+  readonly version: string
+  readonly runtime: RuntimeKind
+}
+
+/** What the packages measure, whoever collects it. @fn/metrics exports it to Prometheus; the default does nothing. */
+export interface Instruments {
+  /** One execution ended. `code` is `ok` or what it failed with. */
+  execution(fn: FunctionLabels, code: Code | "ok", durationMs: number): void
+  /** An instance became ready `durationMs` after it was asked for. */
+  coldStart(fn: FunctionLabels, durationMs: number): void
+  /** An instance ended without being asked to. */
+  crash(fn: FunctionLabels): void
+  /** NATS messages the process handled. */
+  messages(direction: "in" | "out", count: number): void
+  /** A call ended in the client. */
+  invocation(name: string, code: Code | "ok", durationMs: number): void
+}
+
+/** Measures nothing. */
+export const noopInstruments: Instruments = {
+  execution: () => undefined,
+  coldStart: () => undefined,
+  crash: () => undefined,
+  messages: () => undefined,
+  invocation: () => undefined,
+}

@@ -1,0 +1,92 @@
+import { FnError } from "./errors.js"
+import type { EventAttributes, WireEvent } from "./event/event.js"
+import type { FunctionIdentity } from "./handler.js"
+
+/** Bodies of the frames in frame.ts. docs/module-protocol.md */
+
+/** What a host tells a module process to load. */
+export interface LoadRequest {
+  /** Absolute path of the bundle (ES module). */
+  readonly path: string
+  readonly fn: FunctionIdentity
+  readonly config: Readonly<Record<string, unknown>>
+  readonly env: Readonly<Record<string, string>>
+}
+
+/** What a module process says of what it loaded. */
+export interface LoadResponse {
+  /** Event types the function takes; absent: any. */
+  readonly accepts?: readonly string[]
+  readonly emits?: readonly string[]
+  /** Resident set of the process after the load, in bytes. */
+  readonly rssBytes: number
+}
+
+/** Everything about a call but its data. */
+export interface CallHead {
+  readonly invocationId: string
+  readonly attempt: number
+  /** Time left in ms when the frame was sent; absent: none. */
+  readonly timeoutMs?: number
+  readonly attributes: EventAttributes
+}
+
+/** A line that a handler logged. */
+export interface LogBody {
+  readonly level: "trace" | "debug" | "info" | "warn" | "error"
+  readonly message: string
+  readonly fields: Readonly<Record<string, unknown>>
+}
+
+/** Body of a `call` frame as pieces for one write: `u32 headBytes · head JSON · data`. Absent data is told by the head. */
+export function encodeCall(head: CallHead, data: Uint8Array | undefined): { prefix: Buffer; data: Uint8Array | undefined } {
+  const json = JSON.stringify(data === undefined ? { ...head, noData: true } : head)
+  const bytes = Buffer.byteLength(json)
+  const prefix = Buffer.allocUnsafe(4 + bytes)
+  prefix.writeUInt32BE(bytes, 0)
+  prefix.write(json, 4)
+  return { prefix, data }
+}
+
+/** The call in the body of a `call` frame. */
+export function decodeCall(body: Buffer): { head: CallHead; data: Uint8Array | undefined } {
+  const end = 4 + body.readUInt32BE(0)
+  const head = JSON.parse(body.toString("utf8", 4, end)) as CallHead & { noData?: boolean }
+  return { head, data: head.noData ? undefined : body.subarray(end) }
+}
+
+/** Body of a `result` frame as pieces: `u32 count`, then per event `u32 headBytes · u32 dataBytes + 1 (0: no data) · head JSON · data`. */
+export function encodeResult(events: readonly WireEvent[]): Uint8Array[] {
+  const count = Buffer.allocUnsafe(4)
+  count.writeUInt32BE(events.length, 0)
+  const pieces: Uint8Array[] = [count]
+  for (const { attributes, data } of events) {
+    const json = JSON.stringify(attributes)
+    const bytes = Buffer.byteLength(json)
+    const head = Buffer.allocUnsafe(8 + bytes)
+    head.writeUInt32BE(bytes, 0)
+    head.writeUInt32BE(data === undefined ? 0 : data.length + 1, 4)
+    head.write(json, 8)
+    pieces.push(head)
+    if (data !== undefined && data.length > 0) pieces.push(data)
+  }
+  return pieces
+}
+
+/** The events in the body of a `result` frame. @throws {FnError} internal when the body is cut short */
+export function decodeResult(body: Buffer): WireEvent[] {
+  const count = body.readUInt32BE(0)
+  const events: WireEvent[] = []
+  let at = 4
+  for (let i = 0; i < count; i++) {
+    if (at + 8 > body.length) throw new FnError("internal", "a result frame is cut short")
+    const headEnd = at + 8 + body.readUInt32BE(at)
+    const dataBytes = body.readUInt32BE(at + 4)
+    const end = dataBytes === 0 ? headEnd : headEnd + dataBytes - 1
+    if (end > body.length) throw new FnError("internal", "a result frame is cut short")
+    const attributes = JSON.parse(body.toString("utf8", at + 8, headEnd)) as EventAttributes
+    events.push({ attributes, data: dataBytes === 0 ? undefined : body.subarray(headEnd, end) })
+    at = end
+  }
+  return events
+}

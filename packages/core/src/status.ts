@@ -1,0 +1,57 @@
+import type { FnErrorData } from "./errors.js"
+import type { RuntimeKind } from "./names.js"
+
+/** Name of the runtime host's NATS service (ADR-32). Hosts are found by `$SRV.PING.fn-runtime`; the service id is the host id. */
+export const RUNTIME_SERVICE_NAME = "fn-runtime"
+
+/** Question to `function.status.{host}`. An empty payload asks for everything. */
+export interface StatusRequest {
+  /** Only this function, as `namespace/name`. */
+  readonly function?: string
+  /** Answer only once this KV revision of the function's record is served (or known not to be servable), or `timeoutMs` passed. */
+  readonly awaitRevision?: number
+  /** Default 5000. */
+  readonly timeoutMs?: number
+  /** Only whether this invocation runs here. */
+  readonly invocationId?: string
+}
+
+/** How one host stands to one function. */
+export interface FunctionStatus {
+  /** `namespace/name`. */
+  readonly function: string
+  /** KV revision of the record the host acts on. */
+  readonly revision: number
+  readonly activeVersion: string
+  readonly served: boolean
+  /** Why it is not served. */
+  readonly error?: FnErrorData
+  readonly instances: number
+  /** Slots of the host that are free for it now. */
+  readonly freeSlots: number
+  readonly running: number
+  readonly waiting: number
+  readonly executions: number
+  readonly errors: number
+  readonly coldStarts: number
+  readonly crashes: number
+  /** How long the last cold start took, ms. */
+  readonly lastColdStartMs?: number
+}
+
+/** Answer and report of a host on `function.status.{host}`. */
+export interface HostStatus {
+  readonly host: string
+  readonly phase: "starting" | "ready" | "draining" | "closed"
+  readonly version: string
+  readonly startedAt: string
+  readonly pid: number
+  readonly runtimes: readonly RuntimeKind[]
+  readonly rssBytes: number
+  readonly running: number
+  readonly functions: readonly FunctionStatus[]
+  /** Answer to `invocationId`: whether it runs here. */
+  readonly runningInvocation?: boolean
+  /** Records the host could not read. */
+  readonly problems: readonly { readonly key: string; readonly error: FnErrorData }[]
+}

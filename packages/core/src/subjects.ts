@@ -1,0 +1,117 @@
+import { FnError } from "./errors.js"
+import { checkId, checkLanguage, checkName, checkNamespace, DEFAULT_NAMESPACE, type FunctionRef } from "./names.js"
+
+/** First tokens of every subject; streams and buckets take `functions` too, so two platforms fit one account. */
+export interface SubjectPrefixes {
+  /** Default `function`. */
+  readonly functions?: string
+  /** Default `event`. */
+  readonly events?: string
+}
+
+const PREFIX = /^[A-Za-z0-9_-]{1,32}$/
+const EVENT_BYTE = /^[A-Za-z0-9_-]$/
+
+/** Builds every subject of the platform, each token checked. Design: docs/protocol.md#subjects. */
+export class Subjects {
+  readonly functions: string
+  readonly events: string
+
+  constructor(prefixes: SubjectPrefixes = {}) {
+    this.functions = checkPrefix(prefixes.functions ?? "function")
+    this.events = checkPrefix(prefixes.events ?? "event")
+  }
+
+  /** `function.{language}[.{namespace}].{name}`: request; one sync invocation. The default namespace is left out. */
+  invoke(ref: FunctionRef, language: string): string {
+    const head = `${this.functions}.${checkLanguage(language)}`
+    if (ref.namespace === DEFAULT_NAMESPACE) return `${head}.${checkName(ref.name)}`
+    return `${head}.${checkNamespace(ref.namespace)}.${checkName(ref.name)}`
+  }
+
+  /** `function.{language}`: queue group of {@link invoke}. */
+  invokeQueue(language: string): string {
+    return `${this.functions}.${checkLanguage(language)}`
+  }
+
+  /** `function.invoke`: request with the JSON envelope. */
+  get envelope(): string {
+    return `${this.functions}.invoke`
+  }
+
+  /** `function`: queue group of {@link envelope}. */
+  get envelopeQueue(): string {
+    return this.functions
+  }
+
+  /** `function.result.{id}` or `function.result.{namespace}.{id}`. */
+  result(namespace: string, id: string): string {
+    const head = `${this.functions}.result`
+    return namespace === DEFAULT_NAMESPACE
+      ? `${head}.${checkId(id, "invocation id")}`
+      : `${head}.${checkNamespace(namespace)}.${checkId(id, "invocation id")}`
+  }
+
+  /** `function.host.{host}.invoke`: hand-over of one sync invocation to one host. */
+  hostInvoke(host: string): string {
+    return `${this.functions}.host.${checkId(host, "host id")}.invoke`
+  }
+
+  /** `function.cancel.{namespace}.{id}`. */
+  cancel(namespace: string, id: string): string {
+    return `${this.functions}.cancel.${checkNamespace(namespace)}.${checkId(id, "invocation id")}`
+  }
+
+  /** `function.cancel.>`: what a host listens to. */
+  get cancelAll(): string {
+    return `${this.functions}.cancel.>`
+  }
+
+  /** `function.status.{host}`: with a reply subject a question, without one a report. */
+  status(host: string): string {
+    return `${this.functions}.status.${checkId(host, "host id")}`
+  }
+
+  /** `function.status.*`: reports of every host. */
+  get statusAll(): string {
+    return `${this.functions}.status.*`
+  }
+
+  /** `function.health.{host}`: a question. */
+  health(host: string): string {
+    return `${this.functions}.health.${checkId(host, "host id")}`
+  }
+
+  /** `event.{namespace}.{type}`: where an emitted event goes. The type is split at dots; other bytes are `=HH`, an empty token `=`. */
+  event(namespace: string, type: string): string {
+    return `${this.events}.${checkNamespace(namespace)}.${eventTokens(type)}`
+  }
+}
+
+const typeTokens = new Map<string, string>()
+
+function eventTokens(type: string): string {
+  const known = typeTokens.get(type)
+  if (known !== undefined) return known
+  const tokens = type.split(".").map(eventToken).join(".")
+  // Types come from a fixed set in practice; a caller that invents one per event must not grow this map for ever.
+  if (typeTokens.size >= 4096) typeTokens.clear()
+  typeTokens.set(type, tokens)
+  return tokens
+}
+
+function eventToken(token: string): string {
+  if (token === "") return "="
+  let out = ""
+  for (const byte of Buffer.from(token, "utf8")) {
+    const char = String.fromCharCode(byte)
+    out += EVENT_BYTE.test(char) ? char : `=${byte.toString(16).toUpperCase().padStart(2, "0")}`
+  }
+  return out
+}
+
+function checkPrefix(prefix: string): string {
+  if (!PREFIX.test(prefix))
+    throw FnError.of("INVALID_NAME", `${JSON.stringify(prefix)} cannot be a subject prefix: it must be one NATS token`)
+  return prefix
+}
