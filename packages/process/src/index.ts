@@ -1,1 +1,3 @@
-export {}
+export * from "./child.js"
+export * from "./exit.js"
+export * from "./tether.js"
