@@ -69,6 +69,11 @@ export const REASONS = {
   // build and platform
   BUILD_FAILED: { code: "failed_precondition", todo: "Correct the source as the build error says." },
   TOOLCHAIN_MISSING: { code: "failed_precondition", todo: "Install the toolchain the message names." },
+  TEMPLATE_UNKNOWN: { code: "invalid_argument", todo: "Use one of the templates the message names." },
+  FOLDER_NOT_EMPTY: { code: "already_exists", todo: "Give the name of a folder that is not there yet, or empty it." },
+  NOT_CONFIRMED: { code: "invalid_argument", todo: "Repeat the command with --yes." },
+  PORT_IN_USE: { code: "unavailable", todo: "Give another port, or 0 for a free one." },
+  DATA_DIR_IN_USE: { code: "unavailable", todo: "Stop the other process, or give another --data-dir." },
   INTERNAL: { code: "internal", todo: "Report it with the errorId; the log has the rest." },
 } as const satisfies Record<string, { code: Code; todo: string }>
 
