@@ -32,6 +32,8 @@ export const REASONS = {
   DIGEST_MISMATCH: { code: "data_loss", todo: "Deploy the version again; the stored artifact is damaged." },
   REGISTRY_TIMEOUT: { code: "unavailable", todo: "Check that JetStream is healthy, then try again." },
   NOT_SET_UP: { code: "failed_precondition", todo: "Run fn setup against this NATS account." },
+  JETSTREAM_OFF: { code: "failed_precondition", todo: "Enable JetStream in nats-server (-js) and for this account." },
+  STORAGE_FULL: { code: "resource_exhausted", todo: "Give the bucket more room (fn setup --max-bytes), or delete what is not used." },
   SERVER_TOO_OLD: { code: "failed_precondition", todo: "Upgrade nats-server." },
   // connection and hosts
   DISCONNECTED: { code: "unavailable", todo: "Check the NATS connection, then try again." },

@@ -1,0 +1,253 @@
+import { checkLanguage, checkName, checkNamespace, checkVersion, FnError, LANGUAGES, messageOf, RUNTIMES, type RuntimeKind } from "@fn/core"
+import { z } from "zod"
+
+/** A zod string that one of core's checks must pass. */
+function checked(check: (value: string) => string): z.ZodString {
+  return z.string().superRefine((value, issues) => {
+    try {
+      check(value)
+    } catch (thrown) {
+      issues.addIssue({ code: "custom", message: messageOf(thrown) })
+    }
+  })
+}
+
+const KEY = /^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$/
+const ENV_NAME = /^[A-Za-z_][A-Za-z0-9_]{0,127}$/
+const FILE_NAME = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$/
+
+const metadataSchema = z.record(z.string().regex(KEY, "a metadata key has 1 to 63 letters, digits, . _ / -"), z.string().max(512))
+const userMetadataSchema = metadataSchema.refine((map) => !Object.keys(map).some((key) => key.startsWith("fn.")), {
+  message: "keys that begin with fn. are reserved",
+})
+const argvSchema = z.array(z.string().min(1)).min(1)
+const eventTypesSchema = z.array(z.string().min(1).max(255)).min(1)
+const instancesSchema = z
+  .strictObject({ min: z.int().min(0).max(1000).optional(), max: z.int().min(1).max(1000).optional() })
+  .refine(({ min = 0, max = Math.max(1, min) }) => min <= max, { message: "min must not exceed max" })
+const retrySchema = z.strictObject({
+  attempts: z.int().min(1).max(100).optional(),
+  initialMs: z.int().min(1).max(3_600_000).optional(),
+  maxMs: z.int().min(1).max(86_400_000).optional(),
+  factor: z.number().min(1).max(10).optional(),
+  jitter: z.boolean().optional(),
+})
+const isolationSchema = z.strictObject({
+  level: z.enum(["none", "process", "sandbox", "wasm"]).optional(),
+  network: z.unknown().optional(),
+  files: z.unknown().optional(),
+})
+
+/** What `fn.yaml` may say. Unknown keys fail. What it says but this release cannot do is refused at deploy, not here. */
+export const functionManifestSchema = z.strictObject({
+  name: checked(checkName),
+  /** Default: `default`, or what the caller chooses. */
+  namespace: checked(checkNamespace).optional(),
+  /** Absent: the last version with patch + 1, or 0.0.1. */
+  version: checked(checkVersion).optional(),
+  /** Fixed by the first deploy. */
+  language: z.enum(LANGUAGES),
+  runtime: z.enum(RUNTIMES),
+  /** module: the source file; plugin: the package or binary. Read by the builder. */
+  entry: z.string().min(1).optional(),
+  /** Command line of a plugin or command; `{artifact}` stands for the artifact's path. */
+  command: argvSchema.optional(),
+  /** Command line that builds the artifact, run in the function's folder. Read by the builder. */
+  build: argvSchema.optional(),
+  config: z.record(z.string(), z.json()).optional(),
+  env: z.record(z.string().regex(ENV_NAME, "not the name of an environment variable"), z.string()).optional(),
+  /** Not in this release: refused at deploy. */
+  secrets: z.unknown().optional(),
+  timeoutMs: z.int().min(1).max(86_400_000).optional(),
+  /** Executions at once in one instance. */
+  concurrency: z.int().min(1).max(10_000).optional(),
+  /** Instances per host. */
+  instances: instancesSchema.optional(),
+  memoryMb: z.int().min(16).max(1_048_576).optional(),
+  cpu: z.number().positive().optional(),
+  pids: z.int().min(1).optional(),
+  isolation: isolationSchema.optional(),
+  retry: retrySchema.optional(),
+  accepts: eventTypesSchema.optional(),
+  emits: eventTypesSchema.optional(),
+  /** Not in this release: refused at deploy. */
+  http: z.unknown().optional(),
+  /** Which executions are recorded. */
+  record: z.enum(["all", "failures"]).optional(),
+  metadata: userMetadataSchema.optional(),
+})
+
+/** What a user declares about a function: the contents of `fn.yaml`. */
+export type FunctionManifest = z.infer<typeof functionManifestSchema>
+
+/** An artifact as a definition names it. */
+export interface ArtifactInfo {
+  /** `sha256:` and 64 hex digits. */
+  digest: string
+  sizeBytes: number
+  /** What the file is called on a host; its extension tells Node how to load it. One path segment. */
+  fileName: string
+  /** Whether the file gets its executable bit. */
+  executable: boolean
+}
+
+/** Retry policy of queued invocations, with its defaults filled in. */
+export interface RetryPolicy {
+  attempts: number
+  initialMs: number
+  maxMs: number
+  factor: number
+  jitter: boolean
+}
+
+/** One immutable version of a function, as stored under `v.{namespace}.{name}.{version}`. Defaults are filled in. */
+export interface FunctionDefinition {
+  schema: 1
+  namespace: string
+  name: string
+  version: string
+  language: string
+  runtime: RuntimeKind
+  /** Absent for builtins, and for commands that need no file of ours. */
+  artifact?: ArtifactInfo | undefined
+  /** Absent: see {@link commandLine}. */
+  command?: string[] | undefined
+  config: Record<string, unknown>
+  env: Record<string, string>
+  timeoutMs: number
+  concurrency: number
+  instances: { min: number; max: number }
+  /** Heap limit of a module's process. */
+  memoryMb?: number | undefined
+  cpu?: number | undefined
+  pids?: number | undefined
+  isolation?: { level?: "none" | "process" | "sandbox" | "wasm" | undefined; network?: unknown; files?: unknown } | undefined
+  retry?: RetryPolicy | undefined
+  accepts?: string[] | undefined
+  emits?: string[] | undefined
+  record: "all" | "failures"
+  metadata: Record<string, string>
+  /** Digest of the source it was built from. */
+  sourceDigest?: string | undefined
+  deployedBy: string
+  /** ISO time. */
+  deployedAt: string
+}
+
+/** What every host and client keeps of every function, as stored under `f.{namespace}.{name}`; at most 2 KB. */
+export interface FunctionRecord {
+  schema: 1
+  namespace: string
+  name: string
+  language: string
+  /** Of the active version. */
+  runtime: RuntimeKind
+  activeVersion: string
+  /** Alias → version. */
+  aliases: Record<string, string>
+  /** Counts the writes of this record since the function was made. */
+  generation: number
+  /** Of the active version. */
+  metadata: Record<string, string>
+  /** ISO time of the last deploy. */
+  deployedAt: string
+  deployedBy: string
+}
+
+/** A function record and the KV revision it was read at. */
+export interface FunctionEntry {
+  readonly record: FunctionRecord
+  readonly revision: number
+}
+
+// Stored values are read loosely: a newer release adds fields, and an older one must not drop them when it rewrites a record.
+const storedHead = {
+  schema: z.literal(1),
+  namespace: checked(checkNamespace),
+  name: checked(checkName),
+  language: checked(checkLanguage),
+  runtime: z.enum(RUNTIMES),
+  metadata: metadataSchema,
+  deployedAt: z.iso.datetime({ offset: true }),
+  deployedBy: z.string(),
+}
+
+/** A stored function record. Unknown fields are kept. */
+export const functionRecordSchema = z.looseObject({
+  ...storedHead,
+  activeVersion: checked(checkVersion),
+  aliases: z.record(
+    checked((alias) => checkName(alias, "alias")),
+    checked(checkVersion),
+  ),
+  generation: z.int().min(1),
+})
+
+/** A stored definition. Unknown fields are kept. */
+export const functionDefinitionSchema = z.looseObject({
+  ...storedHead,
+  version: checked(checkVersion),
+  artifact: z
+    .looseObject({
+      digest: z.string().regex(/^sha256:[0-9a-f]{64}$/),
+      sizeBytes: z.int().min(0),
+      fileName: z.string().regex(FILE_NAME),
+      executable: z.boolean(),
+    })
+    .optional(),
+  command: argvSchema.optional(),
+  config: z.record(z.string(), z.json()),
+  env: z.record(z.string().regex(ENV_NAME), z.string()),
+  timeoutMs: z.int().min(1),
+  concurrency: z.int().min(1),
+  instances: z.looseObject({ min: z.int().min(0), max: z.int().min(1) }),
+  memoryMb: z.int().min(1).optional(),
+  cpu: z.number().positive().optional(),
+  pids: z.int().min(1).optional(),
+  isolation: z.looseObject(isolationSchema.shape).optional(),
+  retry: z
+    .looseObject({
+      attempts: z.int().min(1),
+      initialMs: z.int().min(1),
+      maxMs: z.int().min(1),
+      factor: z.number().min(1),
+      jitter: z.boolean(),
+    })
+    .optional(),
+  accepts: eventTypesSchema.optional(),
+  emits: eventTypesSchema.optional(),
+  record: z.enum(["all", "failures"]),
+  sourceDigest: z.string().optional(),
+})
+
+/**
+ * `value` as a manifest, every problem in one error.
+ * @throws {FnError} invalid_argument INVALID_DEFINITION; `details.problems` lists them as `path: what is wrong`
+ */
+export function parseManifest(value: unknown): FunctionManifest {
+  const parsed = functionManifestSchema.safeParse(value)
+  if (parsed.success) return parsed.data
+  const problems = parsed.error.issues.map(formatIssue)
+  throw FnError.of("INVALID_DEFINITION", `invalid function definition: ${problems.join("; ")}`, { details: { problems } })
+}
+
+/** The text of a zod issue, with its path. */
+export function formatIssue(issue: { readonly path: readonly PropertyKey[]; readonly message: string }): string {
+  return issue.path.length === 0 ? issue.message : `${issue.path.map(String).join(".")}: ${issue.message}`
+}
+
+/** Command line of a version whose artifact lies at `artifactPath`: its `command`, else the artifact itself, a JavaScript one run by `node`. */
+export function commandLine(definition: FunctionDefinition, artifactPath: string | undefined, node: string = process.execPath): string[] {
+  const isScript = /\.[cm]?js$/.test(definition.artifact?.fileName ?? "")
+  const command = definition.command ?? (isScript ? [node, "{artifact}"] : ["{artifact}"])
+  return command.map((argument) => (artifactPath === undefined ? argument : argument.replaceAll("{artifact}", artifactPath)))
+}
+
+/** `text` made fit to be an artifact's file name. */
+export function artifactFileName(text: string): string {
+  const name = text
+    .replace(/[^A-Za-z0-9._-]/g, "_")
+    .slice(-128)
+    .replace(/^[.-]/, "_")
+  return name || "artifact"
+}
