@@ -1,0 +1,31 @@
+import { findOnPath } from "./which.mjs"
+
+/**
+ * A test that cannot run on this machine prints `SKIPPED: needs <thing>: <what was not tested>` and passes. CI reads these lines:
+ * a skip is fine only where the thing is really absent, and a skip without a thing is never fine.
+ */
+const MARKER = /SKIPPED: (?:needs ([\w./-]+): )?([^\n\r]*)/g
+
+/** The skips in what a test run printed, each once: `{ needs, what, allowed }`. */
+export function findSkips(output) {
+  const skips = new Map()
+  for (const [line, needs, what] of output.matchAll(MARKER)) {
+    skips.set(line, { needs, what: what.trim(), allowed: needs !== undefined && !isPresent(needs) })
+  }
+  return [...skips.values()]
+}
+
+/** Whether this machine has what a test needs: a platform, `root`, `internet`, or a program on PATH. */
+function isPresent(thing) {
+  switch (thing) {
+    case "linux":
+    case "darwin":
+      return process.platform === thing
+    case "root":
+      return process.getuid?.() === 0
+    case "internet":
+      return false // nothing here may fail because a network is missing
+    default:
+      return findOnPath(thing) !== undefined
+  }
+}
