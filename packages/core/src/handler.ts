@@ -69,7 +69,8 @@ export interface FunctionModule {
   readonly emits?: readonly string[] | undefined
   initialize?(init: InitializeContext): void | Promise<void>
   execute(event: CloudEvent, ctx: HandlerContext): HandlerOutput | Promise<HandlerOutput>
-  shutdown?(): void | Promise<void>
+  /** Ends the instance `fn` that was initialized; one builtin module may run as several instances at once. Without `fn`: all of them. */
+  shutdown?(fn?: FunctionIdentity): void | Promise<void>
 }
 
 /**
