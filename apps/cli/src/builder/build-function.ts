@@ -1,0 +1,101 @@
+/** From a folder with a `fn.yaml` to what the registry takes. One file per language beside this one. */
+import { stat } from "node:fs/promises"
+import { join, resolve } from "node:path"
+import { FnError } from "@fn/core"
+import type { FunctionManifest } from "@fn/registry"
+import type { BuildInput, BuiltArtifact } from "./artifact.js"
+import { userCacheDir } from "./build-cache.js"
+import { buildGo } from "./go.js"
+import { buildJavaScript, isJavaScript } from "./javascript.js"
+import { MANIFEST_FILE, readManifest } from "./manifest-file.js"
+import { takePrebuilt } from "./prebuilt.js"
+import { buildFailed, runTool } from "./run-tool.js"
+
+/** Options of {@link buildFunction}. */
+export interface BuildOptions {
+  /** Environment of the compilers; they need at least PATH and HOME. */
+  readonly env: Readonly<Record<string, string>>
+  /** Where finished builds are kept. Default: fn's folder in the user's cache, by `env`. */
+  readonly cacheDir?: string | undefined
+  /** Says what is being done, in a few words. */
+  readonly onProgress?: ((step: string) => void) | undefined
+  /** Stops the compiler. */
+  readonly signal?: AbortSignal | undefined
+}
+
+/** A function ready to deploy. */
+export interface BuiltFunction {
+  readonly manifest: FunctionManifest
+  /** Absent for a builtin, and for a command that needs no file. */
+  readonly artifact?: { readonly path: string; readonly fileName: string }
+  /** `sha256:<hex>` over what the artifact was made from; the same sources give the same digest, wherever they are. */
+  readonly sourceDigest?: string
+  /** Absolute paths of the files that went in, fn.yaml first, for watching. */
+  readonly inputs: readonly string[]
+  readonly warnings: readonly string[]
+  /** Whether an earlier build was used. */
+  readonly cached: boolean
+}
+
+/**
+ * Builds the function in `dir`.
+ * @throws {FnError} INVALID_DEFINITION with every problem of fn.yaml; BUILD_FAILED with the compiler's text; TOOLCHAIN_MISSING
+ */
+export async function buildFunction(dir: string, options: BuildOptions): Promise<BuiltFunction> {
+  const folder = resolve(dir)
+  const manifest = await readManifest(folder)
+  const input: BuildInput = {
+    dir: folder,
+    manifest,
+    env: options.env,
+    cacheDir: options.cacheDir ?? userCacheDir(options.env),
+    onProgress: options.onProgress ?? (() => undefined),
+    signal: options.signal,
+  }
+  const manifestPath = join(folder, MANIFEST_FILE)
+  const built = await buildArtifact(input)
+  if (built === undefined) return { manifest, inputs: [manifestPath], warnings: [], cached: false }
+  const { path, fileName, sourceDigest, inputs, warnings, cached } = built
+  return { manifest, artifact: { path, fileName }, sourceDigest, inputs: [manifestPath, ...inputs], warnings, cached }
+}
+
+async function buildArtifact(input: BuildInput): Promise<BuiltArtifact | undefined> {
+  const { manifest } = input
+  if (manifest.build !== undefined) return customBuild(input, manifest.build)
+  switch (manifest.runtime) {
+    case "builtin":
+      return undefined
+    case "module":
+      return buildJavaScript(input)
+    case "plugin":
+      return buildPlugin(input)
+    case "wasm":
+      return takePrebuilt(input)
+    case "command":
+      return manifest.entry === undefined && manifest.command !== undefined ? undefined : takePrebuilt(input)
+  }
+}
+
+async function buildPlugin(input: BuildInput): Promise<BuiltArtifact> {
+  const { language, entry } = input.manifest
+  if (language === "js" && (entry === undefined || isJavaScript(entry))) return buildJavaScript(input)
+  if (language === "go" && !(await isProgram(input, entry))) return buildGo(input)
+  return takePrebuilt(input)
+}
+
+/** Whether `entry` is a file that is no Go source: a binary somebody built before. */
+async function isProgram(input: BuildInput, entry: string | undefined): Promise<boolean> {
+  if (entry === undefined || entry.endsWith(".go")) return false
+  return (await stat(resolve(input.dir, entry)).catch(() => undefined))?.isFile() ?? false
+}
+
+/** fn.yaml's own `build`: its command makes the file that `entry` names. */
+async function customBuild(input: BuildInput, [command, ...args]: readonly string[]): Promise<BuiltArtifact> {
+  if (command === undefined) throw FnError.of("INVALID_DEFINITION", "fn.yaml: build: it must name a command")
+  input.onProgress(`running ${[command, ...args].join(" ")}`)
+  const ran = await runTool(command, { args, cwd: input.dir, env: input.env, signal: input.signal })
+  if (ran.exit.spawnError)
+    throw FnError.of("TOOLCHAIN_MISSING", `the build command of fn.yaml cannot be started: ${ran.exit.spawnError.message}`)
+  if (ran.exit.code !== 0) throw buildFailed(`the build command of fn.yaml failed: ${[command, ...args].join(" ")}`, ran)
+  return takePrebuilt(input)
+}
