@@ -2,29 +2,37 @@
  * Deadlines of many short waits on one timer.
  *
  * A timer per call costs half a microsecond to make and clear, and an AbortSignal six; calls nearly always end long before their
- * deadline. So deadlines fall into slots of `granularityMs`, and one interval looks at the slots that have passed.
+ * deadline. So deadlines are rounded up to slots of `granularityMs`, and one timer, set to the slots' ends, looks at those that have
+ * passed. It runs only while something is watched, and keeps the process alive so long.
  */
 export class DeadlineSweep<T> {
   readonly #slots = new Map<number, Set<T>>()
   readonly #granularityMs: number
   readonly #expire: (item: T) => void
   #timer: NodeJS.Timeout | undefined
-  #swept: number
+  /** The last slot that was looked at: what is added belongs behind it. */
+  #swept = 0
 
-  /** `expire` is called once for every item whose deadline passed, at most `granularityMs` late. It must not throw. */
+  /**
+   * `expire` is called once for every item whose deadline passed: never early, at most `granularityMs` (default 10) and the timer's own
+   * delay late. It must not throw.
+   */
   constructor(expire: (item: T) => void, granularityMs: number = 10) {
     this.#expire = expire
     this.#granularityMs = granularityMs
-    this.#swept = this.#slotOf(performance.now())
   }
 
-  /** Watch `item` until `deadline` (performance.now() ms); the result is what {@link delete} needs. */
+  /** Watch `item` until `deadline` (performance.now() ms; Infinity is never); the result is what {@link delete} needs. */
   add(item: T, deadline: number): number {
-    const slot = Math.max(this.#slotOf(deadline) + 1, this.#swept + 1)
+    if (deadline === Number.POSITIVE_INFINITY) return deadline
+    if (!this.#timer) {
+      this.#swept = this.#slotOf(performance.now())
+      this.#schedule()
+    }
+    const slot = Math.max(Math.ceil(deadline / this.#granularityMs), this.#swept + 1)
     const items = this.#slots.get(slot)
     if (items) items.add(item)
     else this.#slots.set(slot, new Set([item]))
-    this.#timer ??= setInterval(() => this.#sweep(), this.#granularityMs)
     return slot
   }
 
@@ -39,27 +47,27 @@ export class DeadlineSweep<T> {
   /** Forget everything and stop the timer. */
   close(): void {
     this.#slots.clear()
-    this.#stop()
+    clearTimeout(this.#timer)
+    this.#timer = undefined
   }
 
-  #sweep(): void {
+  readonly #sweep = (): void => {
     const now = this.#slotOf(performance.now())
-    if (this.#slots.size === 0) {
-      this.#swept = now
-      this.#stop()
-      return
-    }
-    for (const [slot, items] of this.#slots) {
-      if (slot > now) continue
+    while (this.#swept < now) {
+      const slot = ++this.#swept
+      const items = this.#slots.get(slot)
+      if (!items) continue
       this.#slots.delete(slot)
       for (const item of items) this.#expire(item)
     }
-    this.#swept = now
+    clearTimeout(this.#timer) // one that a close and an add during the sweep left
+    this.#timer = undefined
+    if (this.#slots.size > 0) this.#schedule()
   }
 
-  #stop(): void {
-    clearInterval(this.#timer)
-    this.#timer = undefined
+  #schedule(): void {
+    const granularityMs = this.#granularityMs
+    this.#timer = setTimeout(this.#sweep, Math.ceil(granularityMs - (performance.now() % granularityMs)))
   }
 
   #slotOf(ms: number): number {

@@ -1,4 +1,4 @@
-import { CODES, type Code, FnError } from "./errors.js"
+import { CODES, type Code, FnError, isCode } from "./errors.js"
 import { Header, headerLine, headerText } from "./headers.js"
 
 /** Header lines of an error reply: ADR-32's two, and ours, because several codes share an HTTP number. */
@@ -35,13 +35,14 @@ const CODE_OF_HTTP: ReadonlyMap<number, Code> = new Map<number, Code>([
 /** The error of an error reply, from our headers and body or, of a foreign service, from ADR-32's headers alone. */
 export function errorFromReply(header: (name: string) => string | undefined, body: Uint8Array): FnError {
   const code = header(Header.errorCode)
-  if (code !== undefined && code in CODES) {
+  if (isCode(code)) {
     const sent = parseBody(body)
     if (sent) return FnError.fromData(sent)
     const reason = header(Header.errorReason)
-    return new FnError(code as Code, header(Header.serviceError) ?? code, {
+    const retryable = header(Header.retryable)
+    return new FnError(code, header(Header.serviceError) ?? code, {
       ...(reason ? { reason } : {}),
-      retryable: header(Header.retryable) === "true",
+      ...(retryable ? { retryable: retryable === "true" } : {}),
     })
   }
   return new FnError(

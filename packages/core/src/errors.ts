@@ -122,19 +122,25 @@ export class FnError extends Error {
     return new FnError(fallback, messageOf(thrown), { cause: thrown, ...(reason ? { reason } : {}) })
   }
 
-  /** The error a peer sent. Unknown codes become `unknown`. */
+  /** The error a peer sent. Unknown codes become `unknown`, fields of the wrong type are left out. */
   static fromData(data: FnErrorData): FnError {
-    const { code, message, reason, ...rest } = data
-    return new FnError(code in CODES ? code : "unknown", message, { reason, ...rest })
+    const { details, retryable, retryAfterMs, errorId } = data
+    return new FnError(isCode(data.code) ? data.code : "unknown", messageOf(data), {
+      ...(typeof data.reason === "string" && data.reason !== "" ? { reason: data.reason } : {}),
+      ...(typeof details === "object" && details !== null ? { details } : {}),
+      ...(typeof retryable === "boolean" ? { retryable } : {}),
+      ...(typeof retryAfterMs === "number" ? { retryAfterMs } : {}),
+      ...(typeof errorId === "string" ? { errorId } : {}),
+    })
   }
 
-  /** What may travel to a peer: no stack, no cause. */
+  /** What may travel to a peer: no stack, no cause; details only if they can be written as JSON. */
   toData(): FnErrorData {
     return {
       code: this.code,
       reason: this.reason,
       message: this.message,
-      ...(this.details ? { details: this.details } : {}),
+      ...(this.details && isJson(this.details) ? { details: this.details } : {}),
       retryable: this.retryable,
       ...(this.retryAfterMs !== undefined ? { retryAfterMs: this.retryAfterMs } : {}),
       ...(this.errorId ? { errorId: this.errorId } : {}),
@@ -146,20 +152,43 @@ export class FnError extends Error {
   }
 }
 
+/** Whether `value` is one of the sixteen codes. */
+export function isCode(value: unknown): value is Code {
+  return typeof value === "string" && Object.hasOwn(CODES, value)
+}
+
 /** The code that gRPC numbers `grpc`; `unknown` for a number it does not have. */
 export function codeFromGrpc(grpc: number): Code {
   for (const code in CODES) if (CODES[code as Code].grpc === grpc) return code as Code
   return "unknown"
 }
 
-/** The text of anything thrown. Node's own errors are not always `instanceof Error` (other realms), so by shape. */
+/**
+ * The text of anything thrown. Node's own errors are not always `instanceof Error` (other realms), so by shape.
+ * Never throws: an object without prototype, or with a getter that throws, has a text too.
+ */
 export function messageOf(thrown: unknown): string {
-  if (typeof thrown === "object" && thrown !== null && "message" in thrown) return String(thrown.message)
-  return String(thrown)
+  return textOf(() => (typeof thrown === "object" && thrown !== null && "message" in thrown ? thrown.message : thrown), typeof thrown)
 }
 
 function errorName(thrown: unknown): string {
-  return typeof thrown === "object" && thrown !== null && "name" in thrown ? String(thrown.name) : ""
+  return textOf(() => (typeof thrown === "object" && thrown !== null && "name" in thrown ? thrown.name : ""), "")
+}
+
+function textOf(read: () => unknown, fallback: string): string {
+  try {
+    return String(read())
+  } catch {
+    return fallback // it has no text form
+  }
+}
+
+function isJson(value: unknown): boolean {
+  try {
+    return JSON.stringify(value) !== undefined
+  } catch {
+    return false // a cycle or a bigint
+  }
 }
 
 const DEFAULT_REASONS: Partial<Record<Code, Reason>> = {

@@ -132,7 +132,7 @@ export class ExecutionContext implements HandlerContext {
   readonly metrics: FunctionMetrics
   readonly deps: unknown = undefined
   #controller: AbortController | undefined
-  #reason: unknown
+  #abort: { readonly reason: unknown } | undefined
 
   constructor(options: CallOptions) {
     this.deadline = options.deadline
@@ -149,15 +149,15 @@ export class ExecutionContext implements HandlerContext {
   get signal(): AbortSignal {
     if (!this.#controller) {
       this.#controller = new AbortController()
-      if (this.#reason !== undefined) this.#controller.abort(this.#reason)
+      if (this.#abort) this.#controller.abort(this.#abort.reason)
     }
     return this.#controller.signal
   }
 
   /** Fires the signal. The first reason stays. */
   abort(reason: unknown): void {
-    if (this.#reason !== undefined) return
-    this.#reason = reason
+    if (this.#abort) return
+    this.#abort = { reason }
     this.#controller?.abort(reason)
   }
 }
@@ -186,7 +186,8 @@ async function collect(output: AsyncIterable<EventInit>, fn: FunctionIdentity): 
 }
 
 function eventOut(event: EventInit, fn: FunctionIdentity): WireEvent {
-  if (typeof event !== "object" || event === null) throw badOutput(`it returned a ${typeof event} among its events`)
+  if (typeof event !== "object" || event === null)
+    throw badOutput(`it returned ${event === null ? "null" : `a ${typeof event}`} among its events`)
   try {
     return eventToWire(event, { source: functionSource(fn) })
   } catch (thrown) {

@@ -37,8 +37,7 @@ export function readHeaderBlock(block: Uint8Array, visit: (name: string, value: 
     if (end < 0) end = text.length
     const colon = text.indexOf(":", start)
     if (colon > start && colon < end) {
-      const value = text.charCodeAt(colon + 1) === 32 ? colon + 2 : colon + 1
-      visit(text.slice(start, colon), text.slice(value, end).trimEnd())
+      visit(text.slice(start, colon), text.slice(colon + 1, end).trim())
     }
     start = end + 2
   }

@@ -1,5 +1,5 @@
 import { FnError } from "./errors.js"
-import type { EventAttributes, WireEvent } from "./event/event.js"
+import { checkAttributes, type EventAttributes, type WireEvent } from "./event/event.js"
 import type { FunctionIdentity } from "./handler.js"
 
 /** Bodies of the frames in frame.ts. docs/module-protocol.md */
@@ -48,10 +48,10 @@ export function encodeCall(head: CallHead, data: Uint8Array | undefined): { pref
   return { prefix, data }
 }
 
-/** The call in the body of a `call` frame. */
+/** The call in the body of a `call` frame. @throws {FnError} internal when the body breaks the protocol */
 export function decodeCall(body: Buffer): { head: CallHead; data: Uint8Array | undefined } {
-  const end = 4 + body.readUInt32BE(0)
-  const head = JSON.parse(body.toString("utf8", 4, end)) as CallHead & { noData?: boolean }
+  const end = 4 + readLength(body, 0)
+  const head = parseHead<CallHead & { noData?: boolean }>(body, 4, end)
   return { head, data: head.noData ? undefined : body.subarray(end) }
 }
 
@@ -73,20 +73,44 @@ export function encodeResult(events: readonly WireEvent[]): Uint8Array[] {
   return pieces
 }
 
-/** The events in the body of a `result` frame. @throws {FnError} internal when the body is cut short */
+/**
+ * The events in the body of a `result` frame. Their attributes are checked again: a module process runs the author's code, and what
+ * it says goes into header lines.
+ * @throws {FnError} internal when the body breaks the protocol, invalid_argument INVALID_EVENT for what is no event
+ */
 export function decodeResult(body: Buffer): WireEvent[] {
-  const count = body.readUInt32BE(0)
+  const count = readLength(body, 0)
   const events: WireEvent[] = []
   let at = 4
   for (let i = 0; i < count; i++) {
-    if (at + 8 > body.length) throw new FnError("internal", "a result frame is cut short")
-    const headEnd = at + 8 + body.readUInt32BE(at)
-    const dataBytes = body.readUInt32BE(at + 4)
+    const headEnd = at + 8 + readLength(body, at)
+    const dataBytes = readLength(body, at + 4)
     const end = dataBytes === 0 ? headEnd : headEnd + dataBytes - 1
-    if (end > body.length) throw new FnError("internal", "a result frame is cut short")
-    const attributes = JSON.parse(body.toString("utf8", at + 8, headEnd)) as EventAttributes
+    const attributes = checkAttributes(parseHead<Record<string, unknown>>(body, at + 8, headEnd))
+    if (end > body.length) throw cutShort()
     events.push({ attributes, data: dataBytes === 0 ? undefined : body.subarray(headEnd, end) })
     at = end
   }
   return events
+}
+
+function readLength(body: Buffer, at: number): number {
+  if (at + 4 > body.length) throw cutShort()
+  return body.readUInt32BE(at)
+}
+
+function parseHead<T>(body: Buffer, start: number, end: number): T {
+  if (end > body.length) throw cutShort()
+  let parsed: unknown
+  try {
+    parsed = JSON.parse(body.toString("utf8", start, end))
+  } catch (cause) {
+    throw new FnError("internal", "a frame breaks the module protocol: its head is no JSON", { cause })
+  }
+  if (typeof parsed === "object" && parsed !== null && !Array.isArray(parsed)) return parsed as T
+  throw new FnError("internal", "a frame breaks the module protocol: its head is no JSON object")
+}
+
+function cutShort(): FnError {
+  return new FnError("internal", "a frame breaks the module protocol: it is cut short")
 }

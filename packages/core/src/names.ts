@@ -23,7 +23,9 @@ const ID = /^[A-Za-z0-9_-]{1,64}$/
 const LANGUAGE = /^[a-z][a-z0-9]{0,15}$/
 const SEMVER =
   /^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(?:-((?:0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*)(?:\.(?:0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*))*))?$/
-const RESERVED_NAMESPACES: ReadonlySet<string> = new Set([
+const MAX_VERSION_LENGTH = 64
+/** Second tokens of our own subjects: a namespace or language of that name would make two subjects one. */
+const RESERVED: ReadonlySet<string> = new Set([
   "invoke",
   "queue",
   "result",
@@ -47,7 +49,7 @@ export function checkName(value: string, what: string = "function name"): string
 /** `value` if it can name a namespace: a name that is no reserved word and no language. @throws {FnError} invalid_argument INVALID_NAME */
 export function checkNamespace(value: string): string {
   checkName(value, "namespace")
-  if (RESERVED_NAMESPACES.has(value)) throw invalidName("namespace", value, "it is a reserved word")
+  if (RESERVED.has(value)) throw invalidName("namespace", value, "it is a reserved word")
   if ((LANGUAGES as readonly string[]).includes(value)) throw invalidName("namespace", value, "it is the name of a language")
   return value
 }
@@ -63,15 +65,16 @@ export function isId(value: unknown): value is string {
   return typeof value === "string" && ID.test(value)
 }
 
-/** `value` if it is a language token. @throws {FnError} invalid_argument INVALID_NAME */
+/** `value` if it is a language token: no reserved word. @throws {FnError} invalid_argument INVALID_NAME */
 export function checkLanguage(value: string): string {
   if (typeof value !== "string" || !LANGUAGE.test(value)) throw invalidName("language", value, "it must match ^[a-z][a-z0-9]{0,15}$")
+  if (RESERVED.has(value)) throw invalidName("language", value, "it is a reserved word")
   return value
 }
 
 /** `value` if it is a semantic version without build metadata. @throws {FnError} invalid_argument INVALID_VERSION */
 export function checkVersion(value: string): string {
-  if (typeof value !== "string" || value.length > 64 || !SEMVER.test(value)) {
+  if (typeof value !== "string" || !isVersion(value)) {
     throw FnError.of(
       "INVALID_VERSION",
       `${JSON.stringify(value)} is no version: it must be semver (1.2.3 or 1.2.3-rc.1) without build metadata`,
@@ -80,16 +83,16 @@ export function checkVersion(value: string): string {
   return value
 }
 
-/** Whether `value` is a semantic version; an alias is not. */
+/** Whether `value` is a semantic version of at most 64 characters; an alias is not. */
 export function isVersion(value: string): boolean {
-  return SEMVER.test(value)
+  return value.length <= MAX_VERSION_LENGTH && SEMVER.test(value)
 }
 
 /** Order of two versions by semver §11: negative when `a` is older. */
 export function compareVersions(a: string, b: string): number {
   const [, aMajor, aMinor, aPatch, aPre] = SEMVER.exec(checkVersion(a)) as unknown as [string, string, string, string, string | undefined]
   const [, bMajor, bMinor, bPatch, bPre] = SEMVER.exec(checkVersion(b)) as unknown as [string, string, string, string, string | undefined]
-  const core = Number(aMajor) - Number(bMajor) || Number(aMinor) - Number(bMinor) || Number(aPatch) - Number(bPatch)
+  const core = compareNumbers(aMajor, bMajor) || compareNumbers(aMinor, bMinor) || compareNumbers(aPatch, bPatch)
   if (core !== 0 || aPre === bPre) return core
   if (aPre === undefined) return 1
   if (bPre === undefined) return -1
@@ -100,7 +103,7 @@ export function compareVersions(a: string, b: string): number {
 export function nextVersion(version: string | undefined): string {
   if (version === undefined) return "0.0.1"
   const [, major, minor, patch, pre] = SEMVER.exec(checkVersion(version)) as unknown as [string, string, string, string, string | undefined]
-  return pre === undefined ? `${major}.${minor}.${Number(patch) + 1}` : `${major}.${minor}.${patch}`
+  return pre === undefined ? `${major}.${minor}.${BigInt(patch) + 1n}` : `${major}.${minor}.${patch}`
 }
 
 /** `name`, `namespace/name`, each with an optional `@version` or `@alias`. @throws {FnError} invalid_argument INVALID_NAME, INVALID_VERSION */
@@ -131,11 +134,17 @@ function comparePrerelease(a: string[], b: string[]): number {
     if (y === undefined) return 1
     const xNumeric = /^\d+$/.test(x)
     const yNumeric = /^\d+$/.test(y)
-    if (xNumeric && yNumeric) return Number(x) - Number(y)
+    if (xNumeric && yNumeric) return compareNumbers(x, y)
     if (xNumeric !== yNumeric) return xNumeric ? -1 : 1
     return x < y ? -1 : 1
   }
   return 0
+}
+
+/** Order of two decimal numbers without leading zeros, of any length: a Number would be wrong past 2^53. */
+function compareNumbers(a: string, b: string): number {
+  if (a.length !== b.length) return a.length - b.length
+  return a < b ? -1 : a > b ? 1 : 0
 }
 
 function invalidName(what: string, value: unknown, why: string): FnError {

@@ -1,4 +1,5 @@
 import { FnError } from "./errors.js"
+import { invalidEvent } from "./event/event.js"
 import { checkId, checkLanguage, checkName, checkNamespace, DEFAULT_NAMESPACE, type FunctionRef } from "./names.js"
 
 /** First tokens of every subject; streams and buckets take `functions` too, so two platforms fit one account. */
@@ -11,6 +12,8 @@ export interface SubjectPrefixes {
 
 const PREFIX = /^[A-Za-z0-9_-]{1,32}$/
 const EVENT_BYTE = /^[A-Za-z0-9_-]$/
+/** nats-server closes the connection of who sends a protocol line past 4096 bytes: subject, reply subject and sizes together. */
+const MAX_EVENT_SUBJECT = 1024
 
 /** Builds every subject of the platform, each token checked. Design: docs/protocol.md#subjects. */
 export class Subjects {
@@ -82,9 +85,15 @@ export class Subjects {
     return `${this.functions}.health.${checkId(host, "host id")}`
   }
 
-  /** `event.{namespace}.{type}`: where an emitted event goes. The type is split at dots; other bytes are `=HH`, an empty token `=`. */
+  /**
+   * `event.{namespace}.{type}`: where an emitted event goes. The type is split at dots; other bytes are `=HH`, an empty token `=`.
+   * @throws {FnError} invalid_argument INVALID_EVENT for a type so long that the subject passes 1024 bytes
+   */
   event(namespace: string, type: string): string {
-    return `${this.events}.${checkNamespace(namespace)}.${eventTokens(type)}`
+    const subject = `${this.events}.${checkNamespace(namespace)}.${eventTokens(type)}`
+    if (subject.length > MAX_EVENT_SUBJECT)
+      throw invalidEvent("type", `its subject would have ${subject.length} bytes, more than ${MAX_EVENT_SUBJECT}`)
+    return subject
   }
 }
 

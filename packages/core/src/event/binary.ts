@@ -3,7 +3,8 @@ import { checkAttributes, type EventAttributes, invalidEvent, type WireEvent } f
 
 /**
  * Binary mode of the CloudEvents NATS binding: each attribute in a `ce-` header, the data in the payload.
- * Values are percent-encoded as the HTTP binding says.
+ * Unlike in HTTP, `datacontenttype` is no exception: it is `ce-datacontenttype`. Senders who think in HTTP write `content-type`;
+ * it is taken where the other is absent. Values are percent-encoded, in both bindings by the same rule.
  * https://github.com/cloudevents/spec/blob/main/cloudevents/bindings/nats-protocol-binding.md
  */
 
@@ -25,14 +26,13 @@ export function decodeHeaderValue(value: string, attribute: string): string {
   }
 }
 
-/** Header lines of an event in binary mode. */
+/** Header lines of an event in binary mode. Attributes must have passed `checkAttributes`: a name becomes part of a line as it is. */
 export function binaryHeaderLines(attributes: EventAttributes): string {
   let lines = ""
   for (const name in attributes) {
     const value = attributes[name]
     if (value === undefined) continue
-    const text = typeof value === "string" ? encodeHeaderValue(value) : String(value)
-    lines += name === "datacontenttype" ? headerLine("content-type", text) : headerLine(`ce-${name}`, text)
+    lines += headerLine(`ce-${name}`, typeof value === "string" ? encodeHeaderValue(value) : String(value))
   }
   return lines
 }
@@ -68,8 +68,7 @@ export class BinaryEventReader {
   /** The event of the headers and `payload`. @throws {FnError} invalid_argument INVALID_EVENT */
   finish(payload: Uint8Array): WireEvent {
     const attributes = this.#attributes ?? {}
-    if ("datacontenttype" in attributes) throw invalidEvent("datacontenttype", "in binary mode it is the content-type header")
-    if (this.contentType !== undefined) attributes.datacontenttype = decodeHeaderValue(this.contentType, "datacontenttype")
+    if (this.contentType) attributes.datacontenttype ??= decodeHeaderValue(this.contentType, "datacontenttype")
     const checked = checkAttributes(attributes)
     return { attributes: checked, data: payload.length === 0 ? undefined : payload }
   }

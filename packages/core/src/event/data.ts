@@ -2,7 +2,7 @@ import { FnError, messageOf } from "../errors.js"
 import { newId } from "../ids.js"
 import { type CloudEvent, checkAttributes, type EventAttributes, type EventInit, invalidEvent, type WireEvent } from "./event.js"
 
-const JSON_TYPE = /^(application|text)\/(json|[\w.+-]+\+json)\s*(;|$)/i
+const JSON_TYPE = /^[^\s/;]+\/([^\s/;]+\+)?json\s*(;|$)/i
 const TEXT_TYPE = /^text\//i
 const utf8 = new TextDecoder("utf-8", { fatal: true })
 
@@ -34,15 +34,27 @@ export function decodeData(data: Uint8Array | undefined, contentType: string | u
   }
 }
 
-/** Data as bytes. Strings of a non-JSON type are UTF-8, bytes stay, everything else is JSON. */
+/**
+ * Data as bytes. Strings of a non-JSON type are UTF-8, bytes stay, everything else is JSON.
+ * @throws {FnError} invalid_argument INVALID_EVENT for what JSON cannot hold: functions, bigints, cycles, nesting too deep for the stack
+ */
 export function encodeData(data: unknown, contentType: string | undefined): Uint8Array | undefined {
   if (data === undefined) return undefined
   if (data instanceof Uint8Array) return data
   if (ArrayBuffer.isView(data)) return new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
   if (typeof data === "string" && !isJsonType(contentType)) return Buffer.from(data, "utf8")
-  const json = JSON.stringify(data)
+  return Buffer.from(jsonOf(data), "utf8")
+}
+
+function jsonOf(data: unknown): string {
+  let json: string | undefined
+  try {
+    json = JSON.stringify(data)
+  } catch (thrown) {
+    throw invalidEvent("data", `it cannot be written as JSON: ${messageOf(thrown)}`)
+  }
   if (json === undefined) throw invalidEvent("data", `a ${typeof data} cannot be sent`)
-  return Buffer.from(json, "utf8")
+  return json
 }
 
 /** What {@link eventToWire} fills in where the author left something out. */
@@ -93,7 +105,7 @@ export function bareEvent(payload: Uint8Array, contentType: string | undefined, 
     time: new Date().toISOString(),
   }
   if (payload.length === 0) return { attributes: filled, data: undefined }
-  filled.datacontenttype = contentType ?? sniff(payload)
+  filled.datacontenttype = contentType || sniff(payload)
   return { attributes: filled, data: payload }
 }
 

@@ -30,8 +30,9 @@ export interface WireEvent {
 }
 
 const NAME = /^[a-z0-9]+$/
-// RFC 3339, which is stricter than what Date.parse takes.
-const TIME = /^\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d+)?([Zz]|[+-]\d{2}:\d{2})$/
+// RFC 3339 with its leap seconds. Not Date.parse, which takes 30 February and refuses 23:59:60.
+const TIME = /^(\d{4})-(0[1-9]|1[0-2])-(\d{2})[Tt]([01]\d|2[0-3]):[0-5]\d:([0-5]\d|60)(\.\d+)?([Zz]|[+-]([01]\d|2[0-3]):[0-5]\d)$/
+const MONTH_DAYS = [31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]
 const KNOWN: ReadonlySet<string> = new Set(["id", "source", "type", "specversion", "datacontenttype", "dataschema", "subject", "time"])
 
 /**
@@ -91,7 +92,11 @@ function checkExtension(name: string, value: unknown): void {
 }
 
 function isTime(value: unknown): boolean {
-  return typeof value === "string" && TIME.test(value) && !Number.isNaN(Date.parse(value))
+  const match = typeof value === "string" ? TIME.exec(value) : null
+  if (!match) return false
+  const [, year, month, day] = match.map(Number) as [unknown, number, number, number]
+  const isLeap = (year % 4 === 0 && year % 100 !== 0) || year % 400 === 0
+  return day >= 1 && day <= (month === 2 && !isLeap ? 28 : (MONTH_DAYS[month - 1] as number))
 }
 
 function show(value: unknown): string {

@@ -18,16 +18,23 @@ export interface JsonEventOptions {
   readonly assumeSpecversion?: boolean
 }
 
-/** One event in structured JSON. Data that is JSON is spliced in without being parsed into objects first. */
+/** One event in structured JSON. JSON data is checked and spliced in as it is: numbers keep their digits, objects their order. */
 export function encodeStructured(wire: WireEvent): string {
   const head = JSON.stringify(wire.attributes)
   if (wire.data === undefined) return head
   const open = head.slice(0, -1)
-  const text = Buffer.from(wire.data.buffer, wire.data.byteOffset, wire.data.byteLength).toString("utf8")
-  if (isJsonType(wire.attributes.datacontenttype) && isJson(text)) return `${open},"data":${text}}`
-  if (/^text\//i.test(wire.attributes.datacontenttype ?? "") && Buffer.from(text, "utf8").equals(wire.data))
-    return `${open},"data":${JSON.stringify(text)}}`
-  return `${open},"data_base64":"${Buffer.from(wire.data).toString("base64")}"}`
+  const bytes = Buffer.from(wire.data.buffer, wire.data.byteOffset, wire.data.byteLength)
+  const type = wire.attributes.datacontenttype
+  const isText = type !== undefined && /^text\//i.test(type)
+  if (isJsonType(type) || isText) {
+    const text = bytes.toString("utf8")
+    // What is no UTF-8 would come back as other bytes; the replacement character is the cheap sign that it may not be.
+    if (!text.includes("\ufffd") || Buffer.from(text, "utf8").equals(bytes)) {
+      if (!isJsonType(type)) return `${open},"data":${JSON.stringify(text)}}`
+      if (isJson(text)) return `${open},"data":${text}}`
+    }
+  }
+  return `${open},"data_base64":"${bytes.toString("base64")}"}`
 }
 
 /** Several events in the JSON batch format. */

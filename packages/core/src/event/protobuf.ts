@@ -11,6 +11,9 @@ type ProtoEvent = cloudevents.CloudEvent
 type ProtoValue = cloudevents.CloudEvent_CloudEventAttributeValue
 
 const REQUIRED: ReadonlySet<string> = new Set(["id", "source", "type", "specversion"])
+// Seconds of 0001-01-01T00:00:00Z and of 9999-12-31T23:59:59Z, between which a Timestamp is valid.
+const MIN_SECONDS = -62135596800n
+const MAX_SECONDS = 253402300799n
 const TIME_UTC = /^(\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2})(?:\.(\d{1,9}))?Z$/
 
 /** Content type of one protobuf event. */
@@ -33,7 +36,7 @@ export function eventFromProto(proto: ProtoEvent): WireEvent {
   const attributes: Record<string, unknown> = { id: proto.id, source: proto.source, type: proto.type, specversion: proto.specVersion }
   for (const name in proto.attributes) {
     const value = proto.attributes[name]?.attr
-    if (value !== undefined && !REQUIRED.has(name)) attributes[name] = attributeFromProto(value)
+    if (value !== undefined && !REQUIRED.has(name)) attributes[name] = attributeFromProto(name, value)
   }
   return { attributes: checkAttributes(attributes), data: dataFromProto(proto.data) }
 }
@@ -62,11 +65,12 @@ function attributeToProto(name: string, value: AttributeValue): NonNullable<Prot
   return time ? { $case: "ceTimestamp", value: time } : { $case: "ceString", value }
 }
 
-function attributeFromProto(attr: NonNullable<ProtoValue["attr"]>): AttributeValue {
+function attributeFromProto(name: string, attr: NonNullable<ProtoValue["attr"]>): AttributeValue {
   switch (attr.$case) {
     case "ceBytes":
-      return Buffer.from(attr.value).toString("base64")
+      return bufferOf(attr.value).toString("base64")
     case "ceTimestamp":
+      if (!isTimestamp(attr.value)) throw invalidEvent(name, "its timestamp is outside the range of RFC 3339")
       return formatTimestamp(attr.value)
     default:
       return attr.value
@@ -96,13 +100,15 @@ function timestampOf(text: string): timestamp.Timestamp | undefined {
 }
 
 function formatTimestamp(stamp: timestamp.Timestamp): string {
-  const ms = Number(stamp.seconds) * 1000
-  if (!(Math.abs(ms) <= 8.64e15)) throw invalidEvent("time", "it is outside the range of RFC 3339")
-  const seconds = new Date(ms).toISOString().slice(0, -5)
+  const seconds = new Date(Number(stamp.seconds) * 1000).toISOString().slice(0, -5)
   if (stamp.nanos === 0) return `${seconds}Z`
   const nanos = String(stamp.nanos).padStart(9, "0")
   if (nanos.endsWith("000000")) return `${seconds}.${nanos.slice(0, 3)}Z`
   return `${seconds}.${nanos.endsWith("000") ? nanos.slice(0, 6) : nanos}Z`
+}
+
+function isTimestamp({ seconds, nanos }: timestamp.Timestamp): boolean {
+  return seconds >= MIN_SECONDS && seconds <= MAX_SECONDS && nanos >= 0 && nanos <= 999_999_999
 }
 
 function bufferOf(bytes: Uint8Array): Buffer {
