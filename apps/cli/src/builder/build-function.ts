@@ -2,6 +2,7 @@
 import { stat } from "node:fs/promises"
 import { join, resolve } from "node:path"
 import { FnError } from "@fn/core"
+import { findOnPath } from "@fn/process"
 import type { FunctionManifest } from "@fn/registry"
 import type { BuildInput, BuiltArtifact } from "./artifact.js"
 import { userCacheDir } from "./build-cache.js"
@@ -92,10 +93,11 @@ async function isProgram(input: BuildInput, entry: string | undefined): Promise<
 /** fn.yaml's own `build`: its command makes the file that `entry` names. */
 async function customBuild(input: BuildInput, [command, ...args]: readonly string[]): Promise<BuiltArtifact> {
   if (command === undefined) throw FnError.of("INVALID_DEFINITION", "fn.yaml: build: it must name a command")
+  if (!command.includes("/") && findOnPath(command, input.env.PATH ?? "") === undefined) {
+    throw FnError.of("TOOLCHAIN_MISSING", `the build command of fn.yaml needs ${command}, and there is no such command on PATH`)
+  }
   input.onProgress(`running ${[command, ...args].join(" ")}`)
   const ran = await runTool(command, { args, cwd: input.dir, env: input.env, signal: input.signal })
-  if (ran.exit.spawnError)
-    throw FnError.of("TOOLCHAIN_MISSING", `the build command of fn.yaml cannot be started: ${ran.exit.spawnError.message}`)
   if (ran.exit.code !== 0) throw buildFailed(`the build command of fn.yaml failed: ${[command, ...args].join(" ")}`, ran)
   return takePrebuilt(input)
 }

@@ -1,0 +1,62 @@
+import { describe, expect, test } from "@jest/globals"
+import { temporaryFolder } from "../../test/support/folder.js"
+import { parseManifestText, readManifest } from "./manifest-file.js"
+
+const VALID = "name: hello\nlanguage: js\nruntime: module\n"
+
+function problemsOf(text: string): unknown {
+  try {
+    parseManifestText(text)
+  } catch (thrown) {
+    return (thrown as { details?: { problems?: unknown } }).details?.problems
+  }
+  return []
+}
+
+describe("fn.yaml", () => {
+  test("a valid file is a manifest", () => {
+    expect(parseManifestText(`${VALID}timeoutMs: 500\nconfig:\n  to: [a, b]\n`)).toEqual({
+      name: "hello",
+      language: "js",
+      runtime: "module",
+      timeoutMs: 500,
+      config: { to: ["a", "b"] },
+    })
+  })
+
+  test("every problem is reported at once, in the order of the file, each with line and column", () => {
+    expect(problemsOf("name: My Function\nlanguage: js\nruntime: modul\ntimeoutMs: fast\ninstances:\n  min: 2\n  most: 3\n")).toEqual([
+      expect.stringMatching(/^fn\.yaml:1:7: name: /),
+      expect.stringMatching(/^fn\.yaml:3:10: runtime: /),
+      expect.stringMatching(/^fn\.yaml:4:12: timeoutMs: /),
+      "fn.yaml:7:3: instances.most: there is no such setting",
+    ])
+  })
+
+  test("an unknown key fails", () => {
+    expect(problemsOf(`${VALID}concurency: 3\n`)).toEqual(["fn.yaml:4:1: concurency: there is no such setting"])
+  })
+
+  test("a missing key is reported at the start of the file", () => {
+    expect(problemsOf("name: hello\nlanguage: js\n")).toEqual([expect.stringMatching(/^fn\.yaml:1:1: runtime: /)])
+  })
+
+  test("broken YAML is reported with its line", () => {
+    expect(problemsOf('name: hello\nmetadata: {a: "b"\n')).toEqual([expect.stringMatching(/^fn\.yaml:\d+:\d+: /)])
+    expect(problemsOf("name: a\nname: b\n")).toEqual([expect.stringMatching(/^fn\.yaml:2:1: .*unique/i)])
+  })
+
+  test("an empty file and one that is no mapping are invalid, not a crash", () => {
+    expect(problemsOf("")).not.toEqual([])
+    expect(problemsOf("- a\n- b\n")).not.toEqual([])
+  })
+
+  test("a folder without fn.yaml, and one that is not there, are told apart from a broken file", async () => {
+    await using folder = await temporaryFolder()
+    await expect(readManifest(folder.path)).rejects.toMatchObject({
+      reason: "INVALID_DEFINITION",
+      message: expect.stringContaining("there is no fn.yaml in it"),
+    })
+    await expect(readManifest(folder.join("nowhere"))).rejects.toMatchObject({ reason: "INVALID_DEFINITION" })
+  })
+})
