@@ -166,15 +166,19 @@ export class MicroService {
     const root = `${this.#config.discoveryPrefix ?? "$SRV"}.${verb}`
     for (const subject of [root, `${root}.${this.name}`, `${root}.${this.name}.${this.id}`]) {
       const callback = (refused: Error | null, msg: Msg): void => {
-        if (refused) return this.#refused(fromNatsError(refused, `subscribing to ${subject}`))
-        if (!isReplySubject(msg.reply, this.#config.replyPrefixes)) return
-        try {
-          msg.respond(JSON.stringify(body()))
-        } catch (thrown) {
-          this.#log.error("a service question could not be answered", { subject, error: messageOf(thrown) })
-        }
+        if (refused) this.#refused(fromNatsError(refused, `subscribing to ${subject}`))
+        else this.#respond(subject, msg, body)
       }
       this.#subscriptions.push(this.#nc.subscribe(subject, { callback }))
+    }
+  }
+
+  #respond(subject: string, msg: Msg, body: () => ServicePing): void {
+    if (!isReplySubject(msg.reply, this.#config.replyPrefixes)) return
+    try {
+      msg.respond(JSON.stringify(body()))
+    } catch (thrown) {
+      this.#log.error("a service question could not be answered", { subject, error: messageOf(thrown) })
     }
   }
 
