@@ -1,1 +1,9 @@
-export {}
+export type { ExitInfo } from "@fn/process"
+export type { Broker, BrokeredConnection, BrokeredService } from "./broker/broker.js"
+export type { Handshake, PluginAddress } from "./handshake/handshake.js"
+export { formatHandshakeLine, type HandshakeLine, parseHandshakeLine } from "./handshake/line.js"
+export type { PinnedFile } from "./host/checksum.js"
+export { DEFAULT_START_TIMEOUT_MS, type LaunchOptions, launchPlugin } from "./host/launch.js"
+export type { CloseOptions, PluginProcess } from "./host/plugin-process.js"
+export { formatHclogLine, type HclogEntry, HclogReader, type PluginLogLine } from "./log/hclog.js"
+export type { ClientConstructor } from "./wire/channel.js"

@@ -1,0 +1,227 @@
+/**
+ * Launches a plugin: environment, process, handshake line, connection, first health check.
+ *
+ * Phases: checked → spawned → announced (the line) → connected → closing → ended. A failure before "connected" kills what was started
+ * and rejects; from there on the plugin is a {@link LaunchedPlugin}, and its end is told by `exited`.
+ */
+import { X509Certificate } from "node:crypto"
+import { basename } from "node:path"
+import { FnError, type Logger, messageOf, noopLogger } from "@fn/core"
+import { type Child, describeExit, type ExitInfo, spawnChild } from "@fn/process"
+import type { ChannelCredentials } from "@grpc/grpc-js"
+import { pluginEnvironment } from "../handshake/environment.js"
+import type { Handshake } from "../handshake/handshake.js"
+import { type HandshakeLine, parseHandshakeLine } from "../handshake/line.js"
+import { StderrLog } from "../log/stderr-log.js"
+import { type Certificate, createCertificate } from "../tls/certificate.js"
+import type { PeerTls } from "../wire/channel.js"
+import { removeSocket } from "../wire/listen.js"
+import { type PinnedFile, verifyChecksums } from "./checksum.js"
+import { PluginConnection } from "./connection.js"
+import { describeExecutable, resolveExecutable } from "./executable.js"
+import { type FirstLine, readFirstLine } from "./first-line.js"
+import { EXIT_LAG_MS, exitedError, LaunchedPlugin, outputDrained } from "./launched-plugin.js"
+import type { PluginProcess } from "./plugin-process.js"
+import { startWatch } from "./start-watch.js"
+import { within } from "./within.js"
+
+/** How to launch a plugin. */
+export interface LaunchOptions {
+  /** The program: an absolute path, one relative to `cwd`, or a name on PATH. */
+  readonly command: string
+  readonly args?: readonly string[]
+  /** The plugin's environment, beside the protocol's own variables. */
+  readonly env?: Readonly<Record<string, string>>
+  /** Variables of this process that the plugin gets, too: a list of names, or all. Default: none. */
+  readonly inheritEnv?: boolean | readonly string[]
+  readonly cwd?: string
+  readonly handshake: Handshake
+  /** Encrypts the connection with certificates made for this launch. Default true; a plugin that does not take part is refused. */
+  readonly autoMtls?: boolean
+  /** The application's own TLS, instead of AutoMTLS. Services offered through the broker are not possible then. */
+  readonly credentials?: ChannelCredentials
+  /** For the handshake line and the first health check together. Default 60 000. */
+  readonly startTimeoutMs?: number
+  /** Files to verify before anything is launched: the program, its script, its bundle. */
+  readonly checksums?: readonly PinnedFile[]
+  /** Folder for the unix sockets of both sides. Default: the system's temporary one. */
+  readonly socketDir?: string
+  /** Gets the plugin's own log, parsed, with its levels. */
+  readonly logger?: Logger
+  /** What the plugin's program prints: cut anywhere, also inside a character. */
+  readonly onStdout?: (bytes: Buffer) => void
+  readonly onStderr?: (bytes: Buffer) => void
+  /** Ends the start; of no effect afterwards. */
+  readonly signal?: AbortSignal
+}
+
+/** go-plugin's own default. */
+export const DEFAULT_START_TIMEOUT_MS = 60_000
+
+/**
+ * Starts a plugin and resolves when it answers.
+ * @throws {FnError} BAD_HANDSHAKE, PLUGIN_PROTOCOL, PLUGIN_EXITED, PLUGIN_START_TIMEOUT, PLUGIN_NOT_EXECUTABLE, CHECKSUM_MISMATCH, CANCELLED; nothing is left running then
+ */
+export async function launchPlugin(options: LaunchOptions): Promise<PluginProcess> {
+  options.signal?.throwIfAborted()
+  if (options.handshake.protocolVersions.length === 0) throw FnError.of("INVALID_REQUEST", "the handshake names no protocol version")
+  const path = resolveExecutable(options.command, { cwd: options.cwd, path: options.env?.PATH })
+  await verifyChecksums(options.checksums ?? [])
+  const certificate = (options.autoMtls ?? !options.credentials) ? createCertificate() : undefined
+  return await new Launch(options, path, certificate).run()
+}
+
+class Launch {
+  readonly #options: LaunchOptions
+  readonly #path: string
+  readonly #certificate: Certificate | undefined
+  readonly #child: Child
+  readonly #stderr: StderrLog
+  readonly #firstLine: FirstLine
+  #line: HandshakeLine | undefined
+  #connection: PluginConnection | undefined
+
+  constructor(options: LaunchOptions, path: string, certificate: Certificate | undefined) {
+    this.#options = options
+    this.#path = path
+    this.#certificate = certificate
+    this.#stderr = new StderrLog(this.#logger)
+    this.#child = spawnChild({
+      command: path,
+      args: options.args ?? [],
+      env: this.#environment(),
+      ...(options.cwd ? { cwd: options.cwd } : {}),
+    })
+    this.#firstLine = readFirstLine(stream(this.#child.stdout))
+    stream(this.#child.stderr).on("data", (chunk: Buffer) => this.#stderr.push(chunk))
+    stream(this.#child.stderr).once("end", () => this.#stderr.end())
+  }
+
+  async run(): Promise<PluginProcess> {
+    const watch = startWatch(this.#options.startTimeoutMs ?? DEFAULT_START_TIMEOUT_MS, this.#options.signal)
+    try {
+      const line = await watch.race(Promise.race([this.#firstLine.line, this.#exitedEarly()]))
+      this.#line = parseHandshakeLine(line)
+      this.#checkVersion(this.#line)
+      this.#connection = this.#connect(this.#line)
+      await watch.race(this.#connection.ready(watch.leftMs()))
+      return new LaunchedPlugin({
+        child: this.#child,
+        line: this.#line,
+        connection: this.#connection,
+        stderr: this.#stderr,
+        path: this.#path,
+      })
+    } catch (thrown) {
+      throw await this.#abandon(thrown)
+    } finally {
+      watch.stop()
+    }
+  }
+
+  get #logger(): Logger {
+    return (this.#options.logger ?? noopLogger).child({ plugin: basename(this.#path) })
+  }
+
+  #environment(): Record<string, string> {
+    const { handshake, env, inheritEnv, socketDir } = this.#options
+    return pluginEnvironment({
+      handshake,
+      from: process.env,
+      ...(env ? { env } : {}),
+      ...(inheritEnv === undefined ? {} : { inherit: inheritEnv }),
+      ...(socketDir ? { socketDir } : {}),
+      ...(this.#certificate ? { clientCertificatePem: this.#certificate.certPem } : {}),
+    })
+  }
+
+  #checkVersion({ protocolVersion }: HandshakeLine): void {
+    const { protocolVersions } = this.#options.handshake
+    if (protocolVersions.includes(protocolVersion)) return
+    const ours = [...protocolVersions].sort((a, b) => a - b).join(", ")
+    throw FnError.of("PLUGIN_PROTOCOL", `the plugin speaks protocol version ${protocolVersion}, this host speaks ${ours}`, {
+      details: { pluginVersion: protocolVersion, hostVersions: [...protocolVersions] },
+    })
+  }
+
+  #connect(line: HandshakeLine): PluginConnection {
+    const { credentials, socketDir, onStdout, onStderr } = this.#options
+    const tls = this.#certificate ? peerTls(this.#certificate, line) : undefined
+    if (!tls && !credentials && line.certificate) this.#logger.warn("plugin announced a certificate though none was asked for")
+    return new PluginConnection({ address: line, tls, credentials, socketDir, logger: this.#logger, onStdout, onStderr })
+  }
+
+  /** Rejects when the process ends before its line; stays pending when the line came all the same. */
+  async #exitedEarly(): Promise<never> {
+    const exit = await this.#child.exited
+    await outputDrained(this.#child)
+    // A line that came with the last bytes wins: its own error says more than the exit does.
+    await Promise.race([this.#firstLine.line, new Promise(setImmediate)])
+    throw this.#describeEarlyExit(exit)
+  }
+
+  #describeEarlyExit(exit: ExitInfo): FnError {
+    const tail = this.#stderr.tail()
+    // setpriv, which makes the kernel tie the plugin to us, is what was spawned: it is the one that reports a failed exec.
+    const refused = exit.spawnError ? messageOf(exit.spawnError) : /^setpriv: failed to execute .*$/m.exec(tail)?.[0]
+    if (refused && (exit.spawnError || exit.code === 126 || exit.code === 127)) {
+      return FnError.of("PLUGIN_NOT_EXECUTABLE", `${describeExecutable(this.#path)} cannot be run: ${refused.replace(/^setpriv: /, "")}`)
+    }
+    const partial = this.#firstLine.partial()
+    const printed = partial === "" ? "" : `; it had printed ${JSON.stringify(partial.slice(0, 300))} without a line break`
+    return exitedError(
+      `the plugin ended before its handshake (${describeExit(exit)})${printed}; program: ${describeExecutable(this.#path)}`,
+      exit,
+      tail,
+    )
+  }
+
+  /** Kills what was started, and says why it failed in the best words there are. */
+  async #abandon(thrown: unknown): Promise<FnError> {
+    const error = await this.#explain(thrown)
+    this.#connection?.close()
+    this.#child.kill("SIGKILL")
+    await this.#child.exited
+    await outputDrained(this.#child)
+    if (this.#line) removeSocket(this.#line)
+    return error
+  }
+
+  async #explain(thrown: unknown): Promise<FnError> {
+    if (FnError.is(thrown) && thrown.reason === "BAD_HANDSHAKE") {
+      const tail = this.#stderr.tail().trim()
+      const hints = `program: ${describeExecutable(this.#path)}; nothing but the handshake may be printed on stdout before it`
+      return FnError.of("BAD_HANDSHAKE", `${thrown.message}; ${hints}${tail === "" ? "" : `; its stderr ends: ${tail.slice(-1_000)}`}`, {
+        cause: thrown,
+      })
+    }
+    if (FnError.is(thrown) || !this.#line) return FnError.from(thrown)
+    // A connection that fails: the reason may be that the process is going down, which shows some milliseconds later.
+    const exit = await within(EXIT_LAG_MS, this.#child.exited)
+    if (exit) return exitedError(`the plugin ended right after its handshake (${describeExit(exit)})`, exit, this.#stderr.tail())
+    const where = `${this.#line.network} ${this.#line.address}`
+    return FnError.of("BAD_HANDSHAKE", `the plugin does not answer where its handshake says (${where}): ${messageOf(thrown)}`, {
+      cause: thrown,
+    })
+  }
+}
+
+function peerTls(certificate: Certificate, line: HandshakeLine): PeerTls {
+  if (!line.certificate) {
+    throw FnError.of(
+      "BAD_HANDSHAKE",
+      "the plugin announced no certificate: it does not do AutoMTLS, and there is no falling back to plaintext",
+    )
+  }
+  try {
+    const peer = new X509Certificate(line.certificate)
+    return { certPem: certificate.certPem, keyPem: certificate.keyPem, peerCertPem: peer.toString() }
+  } catch (cause) {
+    throw FnError.of("BAD_HANDSHAKE", `the plugin announced a certificate that cannot be read: ${messageOf(cause)}`, { cause })
+  }
+}
+
+function stream<S>(pipe: S | null): S {
+  if (pipe === null) throw FnError.of("INTERNAL", "the child was spawned without a pipe")
+  return pipe
+}
