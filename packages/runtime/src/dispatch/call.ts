@@ -1,0 +1,64 @@
+import type { FnError, WireEvent } from "@fn/core"
+import type { Execution } from "../instances/instance.js"
+import type { PooledInstance } from "../instances/pool.js"
+import type { HostedFunction, OpenVersion } from "./hosted-function.js"
+
+/** Where the answer to a call goes. One of the two ends is called, once. Neither may throw. */
+export interface Responder {
+  succeed(call: Call, events: WireEvent[]): void
+  fail(call: Call, error: FnError): void
+  /** The call has lasted long enough that its caller wants to know who has it. */
+  started?(call: Call): void
+}
+
+/** One invocation on its way through this host: what ingress parsed, and what dispatch keeps while it runs. */
+export class Call implements Execution {
+  readonly invocationId: string
+  readonly attempt: number
+  readonly deadline: number
+  readonly event: WireEvent
+  readonly responder: Responder
+  /** Exact version or alias the caller asked for. */
+  readonly version: string | undefined
+  /** How many functions the event has passed already. */
+  readonly hops: number
+  /** Whether the caller wants a started message. */
+  readonly wantsStarted: boolean
+  /** performance.now() when it came in. */
+  readonly receivedAt: number = performance.now()
+  /** The function it is for, and where it runs: set by the dispatcher as it gets there. */
+  fn: HostedFunction | undefined
+  runningVersion: string | undefined
+  open: OpenVersion | undefined
+  /** The instance that executes it now. */
+  pooled: PooledInstance | undefined
+  /** The caller has its answer; what the function still says is dropped. */
+  answered = false
+  cancel?: (reason: FnError) => void
+  deadlineSlot = -1
+  startedSlot = -1
+
+  constructor(options: CallOptions) {
+    this.invocationId = options.invocationId
+    this.attempt = options.attempt ?? 1
+    this.deadline = options.deadline
+    this.event = options.event
+    this.responder = options.responder
+    this.version = options.version
+    this.hops = options.hops ?? 0
+    this.wantsStarted = options.wantsStarted ?? false
+  }
+}
+
+/** What ingress knows of a call. */
+export interface CallOptions {
+  readonly invocationId: string
+  readonly event: WireEvent
+  readonly responder: Responder
+  /** Epoch ms. */
+  readonly deadline: number
+  readonly attempt?: number
+  readonly version?: string | undefined
+  readonly hops?: number
+  readonly wantsStarted?: boolean
+}

@@ -1,0 +1,358 @@
+/**
+ * Admission and dispatch: takes a call, chooses the version, waits for a slot, runs it on an instance, and answers, once.
+ *
+ * Request/reply, the envelope, hand-overs and later the queue all end in `dispatch()`. A call is answered by whichever comes first:
+ * its result, its deadline, its cancellation, the death of its instance. It holds its slot until the instance lets go of it.
+ */
+import { DeadlineSweep, FnError, formatRef, type Instruments, isVersion, type Logger, type WireEvent } from "@fn/core"
+import type { PooledInstance } from "../instances/pool.js"
+import type { Call } from "./call.js"
+import type { HostedFunction, OpenVersion } from "./hosted-function.js"
+
+/** What is told about every call that ended. */
+export interface ExecutionReport {
+  readonly namespace: string
+  readonly name: string
+  /** Version that ran it; absent when none did. */
+  readonly version?: string
+  readonly invocationId: string
+  readonly ok: boolean
+  readonly code?: string
+  readonly reason?: string
+  readonly message?: string
+  readonly durationMs: number
+  readonly eventsOut: number
+}
+
+/** What the dispatcher needs from the host. */
+export interface DispatcherOptions {
+  /** Opens a version: reads its definition and makes its pool. @throws {FnError} VERSION_NOT_FOUND, RUNTIME_UNSUPPORTED … */
+  readonly open: (fn: HostedFunction, version: string) => Promise<OpenVersion>
+  readonly instruments: Instruments
+  readonly logger: Logger
+  /** Calls that may wait for a slot, per slot. */
+  readonly waitFactor: number
+  /** After this long a caller that asked for it hears that its call has started, ms. */
+  readonly startedAfterMs: number
+  /** How long a cancelled execution may go on before its instance is given up, ms. */
+  readonly cancelGraceMs: number
+  readonly onExecution?: ((report: ExecutionReport) => void) | undefined
+}
+
+/** Runs calls on the functions of this host. */
+export class Dispatcher {
+  readonly #options: DispatcherOptions
+  readonly #calls = new Map<string, Call>()
+  #running = 0
+  readonly #deadlines: DeadlineSweep<Call>
+  readonly #started: DeadlineSweep<Call>
+  readonly #graceTimers = new Set<NodeJS.Timeout>()
+  #idle: (() => void) | undefined
+  #closed = false
+
+  constructor(options: DispatcherOptions) {
+    this.#options = options
+    this.#deadlines = new DeadlineSweep((call) => this.#expire(call))
+    this.#started = new DeadlineSweep((call) => call.responder.started?.(call), 20)
+  }
+
+  /** Calls that are not answered yet. */
+  get pending(): number {
+    return this.#calls.size
+  }
+
+  /** Executions that hold a slot. */
+  get running(): number {
+    return this.#running
+  }
+
+  /** Whether the invocation is on this host and not answered yet. */
+  has(invocationId: string): boolean {
+    return this.#calls.has(invocationId)
+  }
+
+  /** Runs `call` on `fn`, now or when a slot is free. Its responder gets the outcome, always. */
+  dispatch(fn: HostedFunction, call: Call): void {
+    const leftMs = call.deadline - Date.now()
+    if (!this.#accept(fn, call, leftMs)) return
+    let version: string
+    try {
+      version = resolveVersion(fn, call.version)
+    } catch (thrown) {
+      return this.#answerError(call, FnError.from(thrown))
+    }
+    call.runningVersion = version
+    const open = fn.versions.get(version)
+    if (open) return this.#admit(open, call)
+    this.open(fn, version).then(
+      (opened) => this.#admit(opened, call),
+      (thrown) => this.#answerError(call, FnError.from(thrown)),
+    )
+  }
+
+  /** Asks a call to stop and answers its caller with `reason`. False when it is not here. */
+  cancel(invocationId: string, reason: FnError): boolean {
+    const call = this.#calls.get(invocationId)
+    if (!call) return false
+    this.#stop(call, reason)
+    return true
+  }
+
+  /** Resolves when every call is answered and every slot free. */
+  idle(): Promise<void> {
+    if (this.#calls.size === 0 && this.#running === 0) return Promise.resolve()
+    return new Promise((resolve) => {
+      const before = this.#idle
+      this.#idle = () => {
+        before?.()
+        resolve()
+      }
+    })
+  }
+
+  /** Answers what is still open with `reason` and stops all timers. */
+  close(reason: FnError): void {
+    this.#closed = true
+    for (const call of [...this.#calls.values()]) this.#stop(call, reason)
+    for (const timer of this.#graceTimers) clearTimeout(timer)
+    this.#deadlines.close()
+    this.#started.close()
+  }
+
+  #accept(fn: HostedFunction, call: Call, leftMs: number): boolean {
+    call.fn = fn
+    if (this.#closed || leftMs <= 0 || this.#calls.has(call.invocationId)) {
+      call.answered = true
+      call.responder.fail(call, this.#refusal(call, leftMs))
+      return false
+    }
+    this.#calls.set(call.invocationId, call)
+    if (leftMs !== Number.POSITIVE_INFINITY) call.deadlineSlot = this.#deadlines.add(call, call.receivedAt + leftMs)
+    if (call.wantsStarted) call.startedSlot = this.#started.add(call, call.receivedAt + this.#options.startedAfterMs)
+    return true
+  }
+
+  #refusal(call: Call, leftMs: number): FnError {
+    if (this.#closed) return FnError.of("HOST_DRAINING", "this host is shutting down")
+    if (leftMs <= 0) return FnError.of("DEADLINE_EXCEEDED", "the deadline had passed when the call arrived")
+    return FnError.of("INVALID_REQUEST", `invocation ${call.invocationId} is running on this host already`)
+  }
+
+  /** The version, opened if it is not yet; one opening serves all who ask. */
+  open(fn: HostedFunction, version: string): Promise<OpenVersion> {
+    const open = fn.versions.get(version)
+    if (open) return Promise.resolve(open)
+    const opening = fn.opening.get(version)
+    if (opening) return opening
+    const opened = this.#options.open(fn, version).then((open) => {
+      fn.versions.set(version, open)
+      return open
+    })
+    fn.opening.set(version, opened)
+    const done = (): void => void fn.opening.delete(version)
+    opened.then(done, done)
+    return opened
+  }
+
+  #admit(open: OpenVersion, call: Call): void {
+    if (call.answered) return
+    const { pool, waiting } = open
+    if (pool.running < pool.capacity) return this.#run(open, call)
+    const limit = this.#options.waitFactor * pool.capacity
+    if (waiting.size >= limit) {
+      return this.#answerError(
+        call,
+        FnError.of("QUEUE_FULL", `${formatRef(pool.definition)} is at its concurrency of ${pool.capacity} and ${limit} calls wait already`),
+      )
+    }
+    const expectedMs = (pool.stats.averageMs * (waiting.size + 1)) / pool.capacity
+    if (expectedMs > call.deadline - Date.now()) {
+      return this.#answerError(
+        call,
+        FnError.of(
+          "QUEUE_FULL",
+          `${formatRef(pool.definition)} is busy: the expected wait of ${Math.round(expectedMs)} ms is longer than the time left`,
+        ),
+      )
+    }
+    waiting.add(call)
+  }
+
+  #run(open: OpenVersion, call: Call): void {
+    open.pool.running++
+    const pooled = open.pool.tryAcquire()
+    if (pooled) return this.#execute(open, pooled, call)
+    open.pool.acquire().then(
+      (acquired) => this.#execute(open, acquired, call),
+      (thrown) => {
+        this.#left(open)
+        this.#answerError(call, FnError.from(thrown))
+      },
+    )
+  }
+
+  #execute(open: OpenVersion, pooled: PooledInstance, call: Call): void {
+    if (call.answered) {
+      open.pool.release(pooled)
+      return this.#left(open)
+    }
+    call.open = open
+    call.pooled = pooled
+    this.#running++
+    const startedAt = performance.now()
+    try {
+      const events = pooled.instance.execute(call)
+      if (events instanceof Promise) {
+        events.then(
+          (done) => this.#succeeded(open, pooled, call, startedAt, done),
+          (thrown) => this.#failed(open, pooled, call, startedAt, FnError.from(thrown)),
+        )
+      } else this.#succeeded(open, pooled, call, startedAt, events)
+    } catch (thrown) {
+      this.#failed(open, pooled, call, startedAt, FnError.from(thrown))
+    }
+  }
+
+  #succeeded(open: OpenVersion, pooled: PooledInstance, call: Call, startedAt: number, events: WireEvent[]): void {
+    open.pool.succeeded()
+    if (!call.answered) {
+      const durationMs = performance.now() - startedAt
+      this.#forget(call)
+      open.pool.stats.executed(durationMs)
+      this.#options.instruments.execution(open.pool.labels, "ok", durationMs)
+      call.responder.succeed(call, events)
+      this.#report(call, undefined, events.length)
+    }
+    this.#finished(open, pooled, call)
+  }
+
+  #failed(open: OpenVersion, pooled: PooledInstance, call: Call, startedAt: number, error: FnError): void {
+    if (!call.answered) {
+      this.#count(open, error, performance.now() - startedAt)
+      this.#answer(call, error)
+    }
+    this.#finished(open, pooled, call)
+  }
+
+  #count(open: OpenVersion, error: FnError, durationMs: number): void {
+    open.pool.stats.executed(durationMs)
+    open.pool.stats.failed(error)
+    this.#options.instruments.execution(open.pool.labels, error.code, durationMs)
+  }
+
+  /** The instance has let go of a call. */
+  #finished(open: OpenVersion, pooled: PooledInstance, call: Call): void {
+    call.pooled = undefined
+    this.#running--
+    open.pool.release(pooled)
+    if (pooled.retired && pooled.running > 0 && !this.#isNeeded(pooled)) open.pool.retire(pooled, { kill: true })
+    this.#left(open)
+  }
+
+  /** A call has left its slot: the next one that waits takes it. */
+  #left(open: OpenVersion): void {
+    open.pool.running--
+    for (const next of open.waiting) {
+      open.waiting.delete(next)
+      if (next.answered) continue
+      this.#run(open, next)
+      break
+    }
+    if (open.pool.running === 0) open.pool.settle()
+    if (this.#idle && this.#calls.size === 0 && this.#running === 0) this.#idle()
+  }
+
+  #expire(call: Call): void {
+    if (call.answered) return
+    const timeoutMs = Math.round(performance.now() - call.receivedAt)
+    const running = call.pooled !== undefined
+    this.#stop(
+      call,
+      running
+        ? FnError.of("FUNCTION_TIMEOUT", `the function did not finish within ${timeoutMs} ms`)
+        : FnError.of("DEADLINE_EXCEEDED", `the call did not start within ${timeoutMs} ms`),
+    )
+  }
+
+  /** Answers a call early and makes its function let go of it. */
+  #stop(call: Call, reason: FnError): void {
+    const { open, pooled } = call
+    if (open && pooled) this.#count(open, reason, performance.now() - call.receivedAt)
+    else {
+      call.fn?.stats.failed(reason)
+      for (const { waiting } of call.fn?.versions.values() ?? []) waiting.delete(call)
+    }
+    this.#answer(call, reason)
+    if (!pooled) return
+    call.cancel?.(reason)
+    const timer = setTimeout(() => {
+      this.#graceTimers.delete(timer)
+      this.#giveUp(call)
+    }, this.#options.cancelGraceMs)
+    this.#graceTimers.add(timer)
+  }
+
+  /** The function ignored its cancellation: its instance gets no more calls, and is killed once nobody else's call is on it. */
+  #giveUp(call: Call): void {
+    const { open, pooled } = call
+    if (!open || !pooled) return
+    const kill = !this.#isNeeded(pooled)
+    this.#options.logger.warn("execution ignored its cancellation", {
+      functionName: open.pool.definition.name,
+      instanceId: pooled.instance.id,
+      killed: kill,
+    })
+    open.pool.retire(pooled, { kill })
+  }
+
+  /** Whether an instance executes a call whose caller still waits. */
+  #isNeeded(pooled: PooledInstance): boolean {
+    for (const call of this.#calls.values()) if (call.pooled === pooled) return true
+    return false
+  }
+
+  #answerError(call: Call, error: FnError): void {
+    if (call.answered) return
+    call.fn?.stats.failed(error)
+    this.#answer(call, error)
+  }
+
+  #answer(call: Call, error: FnError): void {
+    this.#forget(call)
+    call.responder.fail(call, error)
+    this.#report(call, error, 0)
+    if (this.#idle && this.#calls.size === 0 && this.#running === 0) this.#idle()
+  }
+
+  #forget(call: Call): void {
+    call.answered = true
+    this.#calls.delete(call.invocationId)
+    if (call.deadlineSlot >= 0) this.#deadlines.delete(call, call.deadlineSlot)
+    if (call.startedSlot >= 0) this.#started.delete(call, call.startedSlot)
+  }
+
+  #report(call: Call, error: FnError | undefined, eventsOut: number): void {
+    const { onExecution } = this.#options
+    const { fn } = call
+    if (!onExecution || !fn) return
+    onExecution({
+      namespace: fn.ref.namespace,
+      name: fn.ref.name,
+      ...(call.runningVersion === undefined ? {} : { version: call.runningVersion }),
+      invocationId: call.invocationId,
+      ok: error === undefined,
+      ...(error ? { code: error.code, reason: error.reason, message: error.message } : {}),
+      durationMs: performance.now() - call.receivedAt,
+      eventsOut,
+    })
+  }
+}
+
+/** The exact version a call runs on. @throws {FnError} not_found VERSION_NOT_FOUND */
+function resolveVersion(fn: HostedFunction, asked: string | undefined): string {
+  if (asked === undefined || asked === fn.record.activeVersion) return fn.record.activeVersion
+  const aliased = fn.record.aliases[asked]
+  if (aliased !== undefined) return aliased
+  if (isVersion(asked)) return asked
+  throw FnError.of("VERSION_NOT_FOUND", `${fn.key} has neither a version nor an alias ${asked}`)
+}

@@ -1,0 +1,34 @@
+import type { FunctionRef } from "@fn/core"
+import type { FunctionRecord } from "@fn/registry"
+import type { InstancePool } from "../instances/pool.js"
+import { FunctionStats } from "../status/function-stats.js"
+import type { Call } from "./call.js"
+
+/** A version that is open on this host: its instances, and the calls that wait for one of its slots. */
+export interface OpenVersion {
+  readonly pool: InstancePool
+  /** In order of arrival. */
+  readonly waiting: Set<Call>
+}
+
+/** A function as this host knows it. */
+export class HostedFunction {
+  /** `namespace/name`. */
+  readonly key: string
+  readonly ref: FunctionRef
+  record: FunctionRecord
+  /** KV revision of `record`. */
+  revision: number
+  readonly stats: FunctionStats = new FunctionStats()
+  /** Open versions by version. */
+  readonly versions: Map<string, OpenVersion> = new Map()
+  /** Versions that are being opened. */
+  readonly opening: Map<string, Promise<OpenVersion>> = new Map()
+
+  constructor(record: FunctionRecord, revision: number) {
+    this.ref = { namespace: record.namespace, name: record.name }
+    this.key = `${record.namespace}/${record.name}`
+    this.record = record
+    this.revision = revision
+  }
+}

@@ -1,0 +1,68 @@
+import {
+  BATCH_TYPE,
+  binaryHeaderLines,
+  encodeBatch,
+  encodeStructured,
+  errorBody,
+  errorHeaderLines,
+  FnError,
+  Header,
+  headerBlock,
+  headerLine,
+  STRUCTURED_TYPE,
+  type WireEvent,
+} from "@fn/core"
+import { publishRaw } from "@fn/nats"
+import type { NatsConnection } from "@nats-io/transport-node"
+import type { EventMode } from "../ingress/request.js"
+
+const NOTHING = new Uint8Array(0)
+const utf8 = new TextEncoder()
+
+/** A reply message before it is published. */
+export interface Reply {
+  readonly headers: Uint8Array
+  readonly body: Uint8Array
+}
+
+/** Lines that every reply of a call has. */
+export function callLines(call: {
+  readonly invocationId: string
+  readonly attempt: number
+  readonly runningVersion: string | undefined
+}): string {
+  const lines = headerLine(Header.invocationId, call.invocationId) + headerLine(Header.attempt, call.attempt)
+  return call.runningVersion === undefined ? lines : lines + headerLine(Header.version, call.runningVersion)
+}
+
+/** The reply to a call that succeeded: no event, one in the mode asked for, or several as a batch. docs/protocol.md#replies */
+export function eventsReply(lines: string, events: readonly WireEvent[], mode: EventMode): Reply {
+  const head = lines + headerLine(Header.events, events.length)
+  if (events.length === 0) return { headers: headerBlock(head), body: NOTHING }
+  const [first] = events as [WireEvent]
+  if (events.length > 1)
+    return { headers: headerBlock(head + headerLine(Header.contentType, BATCH_TYPE)), body: utf8.encode(encodeBatch(events)) }
+  if (mode === "structured") {
+    return { headers: headerBlock(head + headerLine(Header.contentType, STRUCTURED_TYPE)), body: utf8.encode(encodeStructured(first)) }
+  }
+  return { headers: headerBlock(head + binaryHeaderLines(first.attributes)), body: first.data ?? NOTHING }
+}
+
+/** The reply to a call that failed. */
+export function errorReply(lines: string, error: FnError): Reply {
+  return { headers: headerBlock(lines + errorHeaderLines(error)), body: errorBody(error) }
+}
+
+/** The message that says which host runs a call. */
+export function startedReply(lines: string, host: string): Reply {
+  return { headers: headerBlock(lines + headerLine(Header.started, host)), body: NOTHING }
+}
+
+/** Publishes a reply. @throws {FnError} resource_exhausted OUTPUT_LIMIT when the server would refuse its size */
+export function publishReply(nc: NatsConnection, subject: string, reply: Reply): void {
+  const limit = nc.info?.max_payload ?? Number.POSITIVE_INFINITY
+  const sizeBytes = reply.headers.length + reply.body.length
+  if (sizeBytes > limit)
+    throw FnError.of("OUTPUT_LIMIT", `the answer has ${sizeBytes} bytes, more than the server's max_payload of ${limit}`)
+  publishRaw(nc, subject, reply.body, { headerBlock: reply.headers })
+}

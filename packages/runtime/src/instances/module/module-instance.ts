@@ -1,0 +1,103 @@
+import { decodeResult, encodeCall, FnError, type FnErrorData, type LogBody, type WireEvent } from "@fn/core"
+import type { Execution, Instance, InstanceSpec } from "../instance.js"
+import { LineSplitter } from "../line-splitter.js"
+import type { ModuleProcess, ModuleProcessEvents } from "./module-process.js"
+
+interface Pending {
+  resolve(events: WireEvent[]): void
+  reject(error: FnError): void
+}
+
+/** A version of a JavaScript or TypeScript function in a Node process of its own. */
+export class ModuleInstance implements Instance, ModuleProcessEvents {
+  readonly id: string
+  readonly exited: Promise<FnError | undefined>
+  accepts: readonly string[] | undefined
+  readonly #process: ModuleProcess
+  readonly #spec: InstanceSpec
+  readonly #pending = new Map<number, Pending>()
+  readonly #lines: { stdout: LineSplitter; stderr: LineSplitter }
+  #nextCallId = 1
+  #closing = false
+
+  constructor(process: ModuleProcess, spec: InstanceSpec) {
+    this.id = spec.fn.instance
+    this.#process = process
+    this.#spec = spec
+    this.#lines = {
+      stdout: new LineSplitter((line) => spec.logger.info(line, { channel: "stdout" })),
+      stderr: new LineSplitter((line) => spec.logger.warn(line, { channel: "stderr" })),
+    }
+    this.exited = process.exited.then((exit) => {
+      const error = process.endError(exit, "while it ran")
+      for (const { reject } of this.#pending.values()) reject(error)
+      this.#pending.clear()
+      return this.#closing ? undefined : error
+    })
+  }
+
+  get pid(): number | undefined {
+    return this.#process.child.pid
+  }
+
+  /** Loads the version; the instance is ready when it resolves. */
+  async load(artifactPath: string): Promise<this> {
+    const { definition, fn } = this.#spec
+    const response = await this.#process.load({ path: artifactPath, fn, config: definition.config, env: definition.env }, this)
+    this.accepts = response.accepts
+    return this
+  }
+
+  execute(execution: Execution): Promise<WireEvent[]> {
+    const callId = this.#takeCallId()
+    const { invocationId, attempt, deadline, event } = execution
+    const timeoutMs = deadline === Number.POSITIVE_INFINITY ? {} : { timeoutMs: Math.max(1, deadline - Date.now()) }
+    const { prefix, data } = encodeCall({ invocationId, attempt, ...timeoutMs, attributes: event.attributes }, event.data)
+    return new Promise((resolve, reject) => {
+      if (this.#process.child.exit) return reject(this.#process.endError(this.#process.child.exit, "before the call"))
+      this.#pending.set(callId, { resolve, reject })
+      execution.cancel = (reason) => this.#process.cancel(callId, reason)
+      this.#process.call(callId, data === undefined ? [prefix] : [prefix, data])
+    })
+  }
+
+  close(options: { graceMs: number }): Promise<void> {
+    this.#closing = true
+    return this.#process.close(options.graceMs)
+  }
+
+  result(callId: number, body: Buffer): void {
+    const pending = this.#take(callId)
+    if (!pending) return
+    try {
+      pending.resolve(decodeResult(body))
+    } catch (thrown) {
+      pending.reject(FnError.from(thrown))
+    }
+  }
+
+  error(callId: number, error: FnErrorData): void {
+    this.#take(callId)?.reject(FnError.fromData(error))
+  }
+
+  log(_callId: number, line: LogBody): void {
+    this.#spec.logger.log(line.level, line.message, line.fields)
+  }
+
+  output(channel: "stdout" | "stderr", text: string): void {
+    this.#lines[channel].push(text)
+  }
+
+  #take(callId: number): Pending | undefined {
+    const pending = this.#pending.get(callId)
+    this.#pending.delete(callId)
+    return pending
+  }
+
+  #takeCallId(): number {
+    const callId = this.#nextCallId
+    // 32 bits on the wire; 0 means the load.
+    this.#nextCallId = callId === 0xffffffff ? 1 : callId + 1
+    return callId
+  }
+}

@@ -1,0 +1,165 @@
+/**
+ * The program inside a module process: loads one bundle and runs its handler for the frames that come in on descriptor 3.
+ *
+ * Phases: waiting (a spare) → loading → ready → closing. It is bundled into one file at build time, with no NATS and no gRPC in it:
+ * what is not loaded does not slow the start. It ends when descriptor 3 closes, which is when its host is gone.
+ */
+import { Socket } from "node:net"
+import { pathToFileURL } from "node:url"
+import {
+  createLogger,
+  decodeCall,
+  ExecutionContext,
+  encodeResult,
+  eventFromWire,
+  FnError,
+  FrameKind,
+  FrameReader,
+  FrameWriter,
+  type FunctionIdentity,
+  type FunctionModule,
+  functionFromExports,
+  type HandlerOutput,
+  handlerError,
+  type LoadRequest,
+  type LoadResponse,
+  outputToWire,
+} from "@fn/core"
+
+const socket = new Socket({ fd: 3, readable: true, writable: true })
+const writer = new FrameWriter(socket)
+const running = new Map<number, ExecutionContext>()
+let loaded: { module: FunctionModule; fn: FunctionIdentity; config: Readonly<Record<string, unknown>> } | undefined
+
+const reader = new FrameReader((kind, callId, body) => {
+  switch (kind) {
+    case FrameKind.call:
+      return execute(callId, body)
+    case FrameKind.cancel:
+      return running.get(callId)?.abort(FnError.fromData(JSON.parse(body.toString("utf8"))))
+    case FrameKind.load:
+      return void load(JSON.parse(body.toString("utf8")) as LoadRequest)
+    case FrameKind.shutdown:
+      return void shutdown()
+    default:
+      return undefined // a frame of a newer host
+  }
+})
+
+socket.on("data", (chunk: Buffer) => reader.push(chunk))
+socket.on("close", () => process.exit(0))
+socket.on("error", () => process.exit(0)) // the host is gone: nobody to tell
+// Ctrl-C reaches the whole terminal group: the host decides when its children end.
+process.on("SIGINT", () => undefined)
+process.on("uncaughtException", crash)
+process.on("unhandledRejection", crash)
+writer.write(FrameKind.ready, 0, [])
+
+async function load(request: LoadRequest): Promise<void> {
+  try {
+    Object.assign(process.env, request.env)
+    const module = functionFromExports((await import(pathToFileURL(request.path).href)) as Record<string, unknown>)
+    await initialize(module, request)
+    loaded = { module, fn: request.fn, config: request.config }
+    const response: LoadResponse = {
+      ...(module.accepts ? { accepts: module.accepts } : {}),
+      ...(module.emits ? { emits: module.emits } : {}),
+      rssBytes: process.memoryUsage.rss(),
+    }
+    writer.writeJson(FrameKind.loaded, 0, response)
+  } catch (thrown) {
+    if (!FnError.is(thrown) && thrown instanceof Error) console.error(thrown.stack)
+    writer.writeJson(FrameKind.error, 0, FnError.from(thrown, "failed_precondition", "LOAD_FAILED").toData())
+  }
+}
+
+async function initialize(module: FunctionModule, request: LoadRequest): Promise<void> {
+  try {
+    await module.initialize?.({ fn: request.fn, config: request.config, secrets: {}, log: logger(0) })
+  } catch (thrown) {
+    if (!FnError.is(thrown) && thrown instanceof Error) console.error(thrown.stack)
+    throw FnError.from(thrown, "failed_precondition", "INIT_FAILED")
+  }
+}
+
+function execute(callId: number, body: Buffer): void {
+  if (!loaded) return writer.writeJson(FrameKind.error, callId, new FnError("internal", "a call came before the load").toData())
+  const { module, fn, config } = loaded
+  const { head, data } = decodeCall(body)
+  const deadline = head.timeoutMs === undefined ? Number.POSITIVE_INFINITY : Date.now() + head.timeoutMs
+  const context = new ExecutionContext({
+    invocationId: head.invocationId,
+    attempt: head.attempt,
+    deadline,
+    fn,
+    config,
+    log: logger(callId),
+  })
+  running.set(callId, context)
+  try {
+    const output = module.execute(eventFromWire({ attributes: head.attributes, data }), context)
+    if (output instanceof Promise) void finishLater(callId, context, fn, output)
+    else succeedOrWait(callId, context, fn, output)
+  } catch (thrown) {
+    fail(callId, context, thrown)
+  }
+}
+
+async function finishLater(callId: number, context: ExecutionContext, fn: FunctionIdentity, output: Promise<HandlerOutput>): Promise<void> {
+  try {
+    const events = outputToWire(await output, fn)
+    succeed(callId, context, events instanceof Promise ? await events : events)
+  } catch (thrown) {
+    fail(callId, context, thrown)
+  }
+}
+
+function succeedOrWait(callId: number, context: ExecutionContext, fn: FunctionIdentity, output: HandlerOutput): void {
+  const events = outputToWire(output, fn)
+  if (events instanceof Promise)
+    events.then(
+      (done) => succeed(callId, context, done),
+      (thrown) => fail(callId, context, thrown),
+    )
+  else succeed(callId, context, events)
+}
+
+function succeed(callId: number, context: ExecutionContext, events: Parameters<typeof encodeResult>[0]): void {
+  end(callId, context)
+  writer.write(FrameKind.result, callId, encodeResult(events))
+}
+
+function fail(callId: number, context: ExecutionContext, thrown: unknown): void {
+  end(callId, context)
+  const error = handlerError(thrown)
+  // The stack is the author's, and only the log may have it.
+  if (error.reason === "FUNCTION_THREW") context.log.error("the function threw", { error: stackOf(thrown) })
+  writer.writeJson(FrameKind.error, callId, error.toData())
+}
+
+function end(callId: number, context: ExecutionContext): void {
+  running.delete(callId)
+  context.abort("the execution is over")
+}
+
+async function shutdown(): Promise<void> {
+  try {
+    await loaded?.module.shutdown?.()
+  } catch (thrown) {
+    console.error("shutdown failed:", stackOf(thrown))
+  }
+  socket.end(() => process.exit(0))
+}
+
+function crash(thrown: unknown): void {
+  console.error(stackOf(thrown))
+  process.exit(70)
+}
+
+function logger(callId: number): ReturnType<typeof createLogger> {
+  return createLogger((level, message, fields) => writer.writeJson(FrameKind.log, callId, { level, message, fields }))
+}
+
+function stackOf(thrown: unknown): string {
+  return thrown instanceof Error && thrown.stack ? thrown.stack : String(thrown)
+}

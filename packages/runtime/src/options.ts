@@ -1,0 +1,59 @@
+import type { FunctionModule, Instruments, Logger, SubjectPrefixes } from "@fn/core"
+import type { Registry } from "@fn/registry"
+import type { NatsConnection } from "@nats-io/transport-node"
+import type { ExecutionReport } from "./dispatch/dispatcher.js"
+import type { BackoffOptions } from "./instances/pool.js"
+
+/** Options of {@link import("./runtime-service.js").startRuntime}. */
+export interface RuntimeOptions {
+  /** Connection of this host. Stays the caller's: it is not closed. */
+  readonly nc: NatsConnection
+  readonly registry: Registry
+  /** Folder for artifacts. Kept across restarts; safe to delete while no host uses it. */
+  readonly dataDir: string
+  /** Functions that run in this process, by name or `namespace/name`. They must also be deployed with `runtime: builtin`. */
+  readonly builtins?: Readonly<Record<string, FunctionModule | FunctionModule["execute"]>>
+  /** Id of the host: the id of its NATS service. Default: a new one. */
+  readonly host?: string
+  /** Default: silent. */
+  readonly logger?: Logger
+  readonly instruments?: Instruments
+  readonly subjects?: SubjectPrefixes
+  /** First tokens a caller's reply subject may have. Default `_INBOX`, `_R_`. */
+  readonly replyPrefixes?: readonly string[]
+  /** Called after every execution. Must be quick and not throw. */
+  readonly onExecution?: (report: ExecutionReport) => void
+  readonly limits?: Partial<RuntimeLimits>
+}
+
+/** Numbers that bound a host. */
+export interface RuntimeLimits {
+  /** Calls that may wait for a slot, per slot. Default 10. */
+  readonly waitFactor: number
+  /** After this long the caller hears *started*, ms. Default 100; our client relies on it. */
+  readonly startedAfterMs: number
+  /** How long a cancelled execution may go on before its instance is given up, ms. Default 1000. */
+  readonly cancelGraceMs: number
+  /** Grace of an instance that is stopped, ms. Default 5000. */
+  readonly closeGraceMs: number
+  /** An instance without calls for this long is stopped, ms. Default 300 000. */
+  readonly idleMs: number
+  /** Pause before a version that crashed is started again. Default 100 ms … 30 s, a crash loop after 3. */
+  readonly backoff: BackoffOptions
+  /** Keep a pre-started module process. Default true; about 40 MB. */
+  readonly spares: boolean
+  /** Time a plugin has until its handshake, ms. Default 10 000. */
+  readonly pluginStartTimeoutMs: number
+}
+
+/** What is used where nothing is said. */
+export const DEFAULT_LIMITS: RuntimeLimits = {
+  waitFactor: 10,
+  startedAfterMs: 100,
+  cancelGraceMs: 1_000,
+  closeGraceMs: 5_000,
+  idleMs: 300_000,
+  backoff: { initialMs: 100, maxMs: 30_000, loopAfter: 3 },
+  spares: true,
+  pluginStartTimeoutMs: 10_000,
+}

@@ -1,0 +1,407 @@
+/**
+ * A host: everything between a NATS connection and running functions.
+ *
+ * Phases: starting (reads the registry) → ready (takes calls, discoverable) → draining (left discovery, finishes what it has) → closed.
+ * It does not own the connection or the registry it was given. Neighbours: catalog/ knows what to serve, ingress/ takes messages,
+ * dispatch/ runs them, instances/ are what they run on, egress/ answers, status/ tells.
+ */
+import { mkdir } from "node:fs/promises"
+import { join } from "node:path"
+import {
+  asFunctionModule,
+  FnError,
+  type FunctionModule,
+  formatRef,
+  type HostStatus,
+  type Instruments,
+  type Logger,
+  messageOf,
+  newId,
+  noopInstruments,
+  noopLogger,
+  parseRef,
+  RUNTIME_SERVICE_NAME,
+  type RuntimeKind,
+  Subjects,
+} from "@fn/core"
+import { isReplySubject, type MicroService, REPLY_PREFIXES, ReplyInbox, startMicroService } from "@fn/nats"
+import type { FunctionRecord } from "@fn/registry"
+import type { Msg, Subscription } from "@nats-io/transport-node"
+import { ArtifactCache } from "./catalog/artifact-cache.js"
+import { Catalog } from "./catalog/catalog.js"
+import { Dispatcher } from "./dispatch/dispatcher.js"
+import type { HostedFunction, OpenVersion } from "./dispatch/hosted-function.js"
+import type { EndpointCounter } from "./egress/responder.js"
+import { Ingress } from "./ingress/ingress.js"
+import { createBuiltinStarter } from "./instances/builtin/builtin-instance.js"
+import type { InstanceStarter } from "./instances/instance.js"
+import { createModuleStarter } from "./instances/module/module-starter.js"
+// import { createPluginStarter } from "./instances/plugin/plugin-starter.js"
+import { InstancePool } from "./instances/pool.js"
+import { DEFAULT_LIMITS, type RuntimeLimits, type RuntimeOptions } from "./options.js"
+import { answerStatus, type HostStatusSource, hostStatus, parseStatusRequest } from "./status/host-status.js"
+import { VERSION } from "./version.js"
+
+/** Grace of a drain, ms. Keep it below the orchestrator's own kill delay. */
+const DEFAULT_DRAIN_MS = 20_000
+
+/**
+ * Starts a host and resolves when it takes calls.
+ * @throws {FnError} NOT_SET_UP, REGISTRY_TIMEOUT, INVALID_CONFIG for a builtin that is no function; nothing is left running then
+ */
+export async function startRuntime(options: RuntimeOptions): Promise<RuntimeService> {
+  const runtime = new RuntimeService(options)
+  try {
+    await runtime.start()
+  } catch (thrown) {
+    await runtime.close()
+    throw thrown
+  }
+  return runtime
+}
+
+/** A running host. */
+export class RuntimeService implements AsyncDisposable {
+  /** Id of the host, and of its NATS service. */
+  readonly host: string
+  /** Settles when the host is closed; with an error unless it was asked to. Never rejects. */
+  readonly closed: Promise<FnError | undefined>
+  readonly #options: RuntimeOptions
+  readonly #limits: RuntimeLimits
+  readonly #logger: Logger
+  readonly #instruments: Instruments
+  readonly #subjects: Subjects
+  readonly #starters: ReadonlyMap<RuntimeKind, InstanceStarter>
+  readonly #builtins: ReadonlyMap<string, FunctionModule>
+  readonly #catalog: Catalog
+  readonly #dispatcher: Dispatcher
+  readonly #ingress: Ingress
+  readonly #artifacts: ArtifactCache
+  readonly #inbox: ReplyInbox
+  readonly #statusSource: HostStatusSource
+  readonly #counters = new Map<string, EndpointCounter>()
+  readonly #pools = new Set<InstancePool>()
+  readonly #subscriptions: Subscription[] = []
+  readonly #closing = new AbortController()
+  #service: MicroService | undefined
+  #phase: HostStatus["phase"] = "starting"
+  #draining: Promise<void> | undefined
+  #ended: Promise<void> | undefined
+  #settleClosed: (error: FnError | undefined) => void = () => undefined
+
+  constructor(options: RuntimeOptions) {
+    this.#options = options
+    this.#limits = { ...DEFAULT_LIMITS, ...options.limits }
+    this.host = options.host ?? newId()
+    this.#logger = (options.logger ?? noopLogger).child({ host: this.host })
+    this.#instruments = options.instruments ?? noopInstruments
+    this.#subjects = new Subjects(options.subjects)
+    this.#builtins = readBuiltins(options.builtins ?? {})
+    this.#inbox = new ReplyInbox(options.nc, { logger: this.#logger })
+    this.#artifacts = new ArtifactCache(join(options.dataDir, "artifacts"), options.registry.artifacts)
+    this.#starters = new Map<RuntimeKind, InstanceStarter>([
+      ["builtin", createBuiltinStarter(this.#builtins)],
+      ["module", createModuleStarter({ spares: this.#limits.spares })],
+      // ["plugin", createPluginStarter({ logger: this.#logger, startTimeoutMs: this.#limits.pluginStartTimeoutMs })],
+    ])
+    this.#dispatcher = new Dispatcher({
+      open: (fn, version) => this.#open(fn, version),
+      instruments: this.#instruments,
+      logger: this.#logger,
+      waitFactor: this.#limits.waitFactor,
+      startedAfterMs: this.#limits.startedAfterMs,
+      cancelGraceMs: this.#limits.cancelGraceMs,
+      onExecution: options.onExecution,
+    })
+    this.#catalog = new Catalog({
+      registry: options.registry,
+      refusal: (record) => this.#refusal(record),
+      onServe: (fn) => this.#serve(fn),
+      onUpdate: (fn, before) => this.#update(fn, before),
+      onUnserve: (fn) => this.#unserve(fn),
+    })
+    const egress = { nc: options.nc, subjects: this.#subjects, host: this.host, logger: this.#logger }
+    this.#ingress = new Ingress({
+      ...egress,
+      inbox: this.#inbox,
+      dispatcher: this.#dispatcher,
+      catalog: this.#catalog,
+      replyPrefixes: options.replyPrefixes ?? REPLY_PREFIXES,
+      counter: (endpoint) => this.#counter(endpoint),
+    })
+    this.#statusSource = {
+      host: this.host,
+      version: VERSION,
+      startedAt: new Date().toISOString(),
+      phase: () => this.#phase,
+      runtimes: [...this.#starters.keys()],
+      catalog: this.#catalog,
+      dispatcher: this.#dispatcher,
+    }
+    this.closed = new Promise((resolve) => {
+      this.#settleClosed = resolve
+    })
+  }
+
+  get phase(): HostStatus["phase"] {
+    return this.#phase
+  }
+
+  /** Everything the host knows of itself and its functions. */
+  status(): HostStatus {
+    return hostStatus(this.#statusSource)
+  }
+
+  /** Called by {@link startRuntime}. Not ready, not advertised: discovery comes last. */
+  async start(): Promise<void> {
+    const { nc, dataDir } = this.#options
+    await mkdir(dataDir, { recursive: true })
+    this.#listen(this.#subjects.status(this.host), (msg) => this.#answerStatus(msg))
+    this.#listen(this.#subjects.health(this.host), (msg) => this.#answerHealth(msg))
+    this.#listen(this.#subjects.cancelAll, (msg) => this.#cancel(msg))
+    // Endpoints that nobody counts on yet must exist before the first call: functions are opened while the watch reads.
+    this.#service = await startMicroService(nc, {
+      name: RUNTIME_SERVICE_NAME,
+      id: this.host,
+      version: VERSION,
+      description: "Runs fn functions",
+      metadata: { "fn.pid": String(process.pid) },
+      endpoints: [{ name: "invoke", subject: this.#subjects.envelope, queueGroup: this.#subjects.envelopeQueue }],
+      logger: this.#logger,
+      replyPrefixes: this.#options.replyPrefixes ?? REPLY_PREFIXES,
+    })
+    await this.#catalog.watch(this.#closing.signal)
+    this.#ingress.openEnvelope()
+    await nc.flush()
+    this.#enter("ready")
+    void nc.closed().then((error) => this.#lost(error ?? undefined))
+  }
+
+  /**
+   * Leaves discovery, takes no more calls, finishes those it has, ends the instances. After `graceMs` (default 20 000) what still runs
+   * fails with HOST_DRAINING. May be called twice.
+   */
+  drain(options: { graceMs?: number } = {}): Promise<void> {
+    this.#draining ??= this.#drain(options.graceMs ?? DEFAULT_DRAIN_MS)
+    return this.#draining
+  }
+
+  /** Ends at once: running calls fail with HOST_DRAINING. May be called twice, or while a drain goes on. */
+  close(): Promise<void> {
+    this.#ended ??= this.#close()
+    return this.#ended
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.drain()
+  }
+
+  async #drain(graceMs: number): Promise<void> {
+    if (this.#phase === "closed") return
+    this.#enter("draining")
+    await this.#service?.stop()
+    await this.#ingress.drain()
+    const abort = new AbortController()
+    const timer = setTimeout(() => abort.abort(), graceMs)
+    await Promise.race([this.#dispatcher.idle(), new Promise((resolve) => abort.signal.addEventListener("abort", resolve))])
+    clearTimeout(timer)
+    await this.close()
+  }
+
+  async #close(): Promise<void> {
+    this.#closing.abort()
+    await this.#service?.stop()
+    await this.#ingress
+      .drain()
+      .catch((thrown: unknown) => this.#logger.debug("subscriptions were gone already", { error: messageOf(thrown) }))
+    this.#dispatcher.close(FnError.of("HOST_DRAINING", "the host is shutting down"))
+    await Promise.all([...this.#pools].map((pool) => pool.close()))
+    await Promise.all([...this.#starters.values()].map((starter) => starter.close()))
+    if (!this.#options.nc.isClosed()) {
+      this.#report("closed")
+      for (const subscription of this.#subscriptions) subscription.unsubscribe()
+      await this.#options.nc.flush().catch((thrown: unknown) => this.#logger.debug("last flush failed", { error: messageOf(thrown) }))
+    }
+    this.#inbox.dispose()
+    this.#enter("closed")
+    this.#settleClosed(undefined)
+  }
+
+  #enter(phase: HostStatus["phase"]): void {
+    if (this.#phase === phase) return
+    this.#phase = phase
+    this.#logger.info(`host ${phase}`, { functions: this.#catalog.served.size })
+    if (phase !== "closed") this.#report(phase)
+  }
+
+  /** Tells whoever listens that the phase changed. */
+  #report(phase: HostStatus["phase"]): void {
+    const { nc } = this.#options
+    if (nc.isClosed()) return
+    nc.publish(this.#subjects.status(this.host), JSON.stringify({ ...hostStatus(this.#statusSource, ""), phase }))
+  }
+
+  #lost(error: Error | undefined): void {
+    if (this.#phase === "closed" || this.#ended) return
+    this.#logger.error("NATS connection closed", { error: error ? error.message : "closed by its owner" })
+    const reason = FnError.of("DISCONNECTED", `the NATS connection is closed${error ? `: ${error.message}` : ""}`)
+    void this.close().then(() => this.#settleClosed(reason))
+  }
+
+  #refusal(record: FunctionRecord): FnError | undefined {
+    if (!this.#starters.has(record.runtime))
+      return FnError.of("RUNTIME_UNSUPPORTED", `this host does not run functions of kind ${record.runtime}`)
+    const key = `${record.namespace}/${record.name}`
+    if (record.runtime !== "builtin" || this.#builtins.has(key)) return undefined
+    return FnError.of("BUILTIN_NOT_REGISTERED", `this host has no builtin ${key}`)
+  }
+
+  #serve(fn: HostedFunction): void {
+    this.#ingress.open(fn)
+    this.#logger.info("function served", { functionName: fn.ref.name, namespace: fn.ref.namespace, version: fn.record.activeVersion })
+  }
+
+  #update(fn: HostedFunction, before: FunctionRecord): void {
+    if (fn.record.activeVersion === before.activeVersion) return
+    const wasWarm = (fn.versions.get(before.activeVersion)?.pool.instanceCount ?? 0) > 0
+    this.#logger.info("function updated", { functionName: fn.ref.name, version: fn.record.activeVersion, before: before.activeVersion })
+    const kept = new Set([fn.record.activeVersion, ...Object.values(fn.record.aliases)])
+    for (const [version, open] of fn.versions) if (!kept.has(version)) this.#retire(fn, version, open)
+    if (wasWarm) void this.#warm(fn)
+  }
+
+  #unserve(fn: HostedFunction): void {
+    this.#ingress.close(fn)
+    for (const [version, open] of fn.versions) this.#retire(fn, version, open)
+    this.#logger.info("function no longer served", { functionName: fn.ref.name, namespace: fn.ref.namespace })
+  }
+
+  /** Running and waiting calls of the version finish on it; then its instances end. */
+  #retire(fn: HostedFunction, version: string, open: OpenVersion): void {
+    fn.versions.delete(version)
+    void open.pool.drain().then(() => this.#pools.delete(open.pool))
+  }
+
+  /** What was warm stays warm: the next caller should not pay for the redeploy. */
+  async #warm(fn: HostedFunction): Promise<void> {
+    try {
+      await (await this.#dispatcher.open(fn, fn.record.activeVersion)).pool.warm()
+    } catch (thrown) {
+      this.#logger.warn("new version does not start", {
+        functionName: fn.ref.name,
+        version: fn.record.activeVersion,
+        error: messageOf(thrown),
+      })
+    }
+  }
+
+  async #open(fn: HostedFunction, version: string): Promise<OpenVersion> {
+    const ref = { ...fn.ref, version }
+    const definition = await this.#options.registry.findDefinition(ref)
+    if (!definition) throw FnError.of("VERSION_NOT_FOUND", `${formatRef(ref)} is not deployed`)
+    const starter = this.#starters.get(definition.runtime)
+    if (!starter) throw FnError.of("RUNTIME_UNSUPPORTED", `this host does not run functions of kind ${definition.runtime}`)
+    const pool = new InstancePool({
+      definition,
+      labels: { namespace: ref.namespace, name: ref.name, version, runtime: definition.runtime },
+      starter,
+      artifactPath: () => this.#artifacts.file(definition),
+      logger: this.#logger,
+      instruments: this.#instruments,
+      stats: fn.stats,
+      backoff: this.#limits.backoff,
+      closeGraceMs: this.#limits.closeGraceMs,
+      idleMs: this.#limits.idleMs,
+    })
+    this.#pools.add(pool)
+    return { pool, waiting: new Set() }
+  }
+
+  /** The counters of one endpoint; a language gets its endpoint with the first function that is served. */
+  #counter(name: string): EndpointCounter {
+    const known = this.#counters.get(name)
+    if (known) return known
+    const counter: EndpointCounter & { target?: EndpointCounter } = { count: (outcome) => counter.target?.count(outcome) }
+    this.#counters.set(name, counter)
+    void this.#addEndpoint(name, counter)
+    return counter
+  }
+
+  async #addEndpoint(name: string, counter: { target?: EndpointCounter }): Promise<void> {
+    const service = this.#service
+    if (!service) return
+    try {
+      // Only advertised: the subscriptions are one per function, never a wildcard that would take calls this host cannot run.
+      counter.target =
+        name === "invoke"
+          ? service.endpoint("invoke")
+          : await service.addEndpoint({
+              name,
+              subject: `${this.#subjects.invokeQueue(name)}.>`,
+              queueGroup: this.#subjects.invokeQueue(name),
+            })
+    } catch (thrown) {
+      this.#logger.warn("endpoint not advertised", { endpoint: name, error: messageOf(thrown) })
+    }
+  }
+
+  #listen(subject: string, onMessage: (msg: Msg) => void): void {
+    const subscription = this.#options.nc.subscribe(subject, {
+      callback: (error, msg) => {
+        if (error) return this.#logger.error("subscription failed", { subject, error: error.message })
+        try {
+          onMessage(msg)
+        } catch (thrown) {
+          this.#logger.warn("message not understood", { subject, error: messageOf(thrown) })
+        }
+      },
+    })
+    this.#subscriptions.push(subscription)
+  }
+
+  #answerStatus(msg: Msg): void {
+    if (!this.#mayReply(msg)) return
+    answerStatus(this.#statusSource, parseStatusRequest(msg.data), this.#closing.signal).then(
+      (status) => this.#respond(msg, status),
+      (thrown) => this.#logger.warn("status not answered", { error: messageOf(thrown) }),
+    )
+  }
+
+  #answerHealth(msg: Msg): void {
+    if (!this.#mayReply(msg)) return
+    const problems = this.#catalog.problems.size
+    const status = this.#phase === "ready" ? (problems > 0 ? "degraded" : "healthy") : "unhealthy"
+    this.#respond(msg, {
+      host: this.host,
+      status,
+      phase: this.#phase,
+      checks: { nats: true, registry: problems === 0 },
+      running: this.#dispatcher.running,
+    })
+  }
+
+  /** A report of another host has no reply subject; a question has one, and only an inbox is answered. */
+  #mayReply(msg: Msg): boolean {
+    return isReplySubject(msg.reply, this.#options.replyPrefixes ?? REPLY_PREFIXES)
+  }
+
+  #respond(msg: Msg, body: unknown): void {
+    if (!this.#options.nc.isClosed()) msg.respond(JSON.stringify(body))
+  }
+
+  #cancel(msg: Msg): void {
+    const id = msg.subject.slice(msg.subject.lastIndexOf(".") + 1)
+    this.#dispatcher.cancel(id, FnError.of("CANCELLED", "the caller cancelled"))
+  }
+}
+
+function readBuiltins(builtins: NonNullable<RuntimeOptions["builtins"]>): Map<string, FunctionModule> {
+  const modules = new Map<string, FunctionModule>()
+  for (const [name, value] of Object.entries(builtins)) {
+    const module = asFunctionModule(value)
+    if (!module) throw FnError.of("INVALID_CONFIG", `builtin ${name} is neither a function nor made by defineFunction`)
+    const ref = parseRef(name)
+    modules.set(`${ref.namespace}/${ref.name}`, module)
+  }
+  return modules
+}
