@@ -2,6 +2,7 @@
 
 export * as plugin from "./gen/fn/plugin/v1/function.js"
 export * as duration from "./gen/google/protobuf/duration.js"
+export * as struct from "./gen/google/protobuf/struct.js"
 export * as timestamp from "./gen/google/protobuf/timestamp.js"
 export * as goPluginBroker from "./gen/goplugin/plugin/grpc_broker.js"
 export * as goPluginController from "./gen/goplugin/plugin/grpc_controller.js"

@@ -1,4 +1,6 @@
-import { cloudevents, type timestamp } from "@fn/proto"
+import type { timestamp } from "@fn/proto"
+// Not from the package's root: that loads gRPC, which costs a process 80 ms at its start.
+import * as cloudevents from "@fn/proto/cloudevents"
 import { FnError, messageOf } from "../errors.js"
 import { type AttributeValue, checkAttributes, invalidEvent, type WireEvent } from "./event.js"
 
