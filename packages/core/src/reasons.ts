@@ -17,6 +17,12 @@ export const REASONS = {
   TYPE_NOT_ACCEPTED: { code: "invalid_argument", todo: "Send one of the event types the function accepts (fn get shows them)." },
   TYPE_NOT_EMITTED: { code: "failed_precondition", todo: "Declare the event type in the function's emits." },
   PAYLOAD_TOO_LARGE: { code: "resource_exhausted", todo: "Send less data, or raise the server's max_payload." },
+  ROUTE_NOT_FOUND: { code: "not_found", todo: "Correct the path: POST /function/{name} or /function/{namespace}/{name}." },
+  METHOD_NOT_ALLOWED: { code: "invalid_argument", todo: "Use one of the methods in the Allow header." },
+  UNSUPPORTED_MEDIA_TYPE: {
+    code: "invalid_argument",
+    todo: "Send JSON, any other payload without content coding, or a CloudEvent in binary or structured mode.",
+  },
   TOO_MANY_HOPS: { code: "failed_precondition", todo: "Break the cycle of functions that trigger each other." },
   // registry
   FUNCTION_NOT_FOUND: { code: "not_found", todo: "Deploy the function, or correct its name (fn list shows them)." },
