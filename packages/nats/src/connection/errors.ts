@@ -21,7 +21,7 @@ export function fromNatsError(thrown: unknown, attempted: string): FnError {
     const reason = cause.message.includes("max_payload") ? "PAYLOAD_TOO_LARGE" : "INVALID_REQUEST"
     return FnError.of(reason, message, { cause: thrown })
   }
-  if (cause instanceof errors.ClosedConnectionError || cause instanceof errors.DrainingConnectionError)
+  if (cause instanceof errors.ClosedConnectionError || cause instanceof errors.DrainingConnectionError || isFlushCut(cause))
     return FnError.of("DISCONNECTED", message, { cause: thrown })
   return FnError.from(thrown, "unavailable")
 }
@@ -33,6 +33,11 @@ export function connectError(thrown: unknown, servers: readonly string[]): FnErr
   if (thrown instanceof errors.AuthorizationError || thrown instanceof errors.UserAuthenticationExpiredError)
     return FnError.of("NATS_AUTH", `NATS at ${where} refuses these credentials: ${messageOf(thrown)}`, { cause: thrown })
   return FnError.of("NATS_UNREACHABLE", `cannot reach NATS at ${where}: ${messageOf(thrown) || "no answer"}`, { cause: thrown })
+}
+
+/** What the client rejects a `flush()` with when the connection goes meanwhile. */
+function isFlushCut(thrown: unknown): boolean {
+  return thrown instanceof errors.RequestError && thrown.message === "connection disconnected"
 }
 
 function causeOf(thrown: unknown): unknown {

@@ -65,7 +65,7 @@ const START_TIMEOUT_MS = 60_000
  * @throws {FnError} PORT_IN_USE, DATA_DIR_IN_USE, NATS_SERVER_EXITED with the end of its log, NATS_SERVER_MISSING; nothing is left running then
  */
 export async function startNatsServer(options: StartServerOptions): Promise<NatsServer> {
-  options.signal?.throwIfAborted()
+  if (options.signal?.aborted) throw FnError.from(options.signal.reason, "cancelled")
   const binary = options.binary ?? (await findNatsServer()).path
   const storeDir = resolve(options.storeDir)
   const runDir = join(storeDir, "run")

@@ -76,7 +76,6 @@ export class MicroService {
   readonly #log: Logger
   readonly #endpoints = new Map<string, ServiceEndpoint>()
   readonly #subscriptions: Subscription[] = []
-  #problem: FnError | undefined
   #stopping: Promise<void> | undefined
 
   constructor(nc: NatsConnection, config: MicroServiceConfig) {
@@ -93,11 +92,17 @@ export class MicroService {
 
   /** Subscribes; called by {@link startMicroService}. */
   async start(): Promise<void> {
-    for (const endpoint of this.#config.endpoints ?? []) this.#listen(endpoint)
-    this.#answer("PING", () => this.ping())
-    this.#answer("INFO", () => this.info())
-    this.#answer("STATS", () => this.stats())
-    await this.#settle()
+    const refusals: FnError[] = []
+    try {
+      for (const endpoint of this.#config.endpoints ?? []) this.#listen(endpoint, refusals)
+      this.#answer("PING", () => this.ping(), refusals)
+      this.#answer("INFO", () => this.info(), refusals)
+      this.#answer("STATS", () => this.stats(), refusals)
+      await this.#settle(refusals)
+    } catch (thrown) {
+      await this.stop()
+      throw fromNatsError(thrown, `starting service ${this.name}`)
+    }
   }
 
   /** The endpoint called `name`. @throws {FnError} not_found */
@@ -109,9 +114,15 @@ export class MicroService {
 
   /** Adds an endpoint to the running service. @throws {FnError} as {@link startMicroService} */
   async addEndpoint(config: EndpointConfig): Promise<ServiceEndpoint> {
-    const endpoint = this.#listen(config)
-    await this.#settle()
-    return endpoint
+    const refusals: FnError[] = []
+    const endpoint = this.#listen(config, refusals)
+    try {
+      await this.#settle(refusals)
+      return endpoint
+    } catch (thrown) {
+      await this.removeEndpoint(config.name)
+      throw fromNatsError(thrown, `adding endpoint ${config.name}`)
+    }
   }
 
   /** Takes an endpoint out of discovery once the messages it already got are handled. */
@@ -152,21 +163,21 @@ export class MicroService {
     return { name: this.name, id: this.id, version: this.version, metadata: this.#config.metadata ?? {} }
   }
 
-  #listen(config: EndpointConfig): ServiceEndpoint {
-    if (this.#endpoints.has(config.name)) throw invalid(`service ${this.name} has two endpoints called ${config.name}`)
+  #listen(config: EndpointConfig, refusals: FnError[]): ServiceEndpoint {
     checkToken("endpoint name", config.name)
+    if (this.#endpoints.has(config.name)) throw invalid(`service ${this.name} has two endpoints called ${config.name}`)
     const endpoint = new ServiceEndpoint(config, this.#log, this.#config.replyPrefixes)
-    endpoint.listen(this.#nc, (error) => this.#refused(error))
+    endpoint.listen(this.#nc, (error) => this.#refused(error, refusals))
     this.#endpoints.set(config.name, endpoint)
     return endpoint
   }
 
   /** Answers one verb on its three subjects: of all services, of this name, of this instance. */
-  #answer(verb: "PING" | "INFO" | "STATS", body: () => ServicePing): void {
+  #answer(verb: "PING" | "INFO" | "STATS", body: () => ServicePing, refusals: FnError[]): void {
     const root = `${this.#config.discoveryPrefix ?? "$SRV"}.${verb}`
     for (const subject of [root, `${root}.${this.name}`, `${root}.${this.name}.${this.id}`]) {
       const callback = (refused: Error | null, msg: Msg): void => {
-        if (refused) this.#refused(fromNatsError(refused, `subscribing to ${subject}`))
+        if (refused) this.#refused(fromNatsError(refused, `subscribing to ${subject}`), refusals)
         else this.#respond(subject, msg, body)
       }
       this.#subscriptions.push(this.#nc.subscribe(subject, { callback }))
@@ -182,23 +193,16 @@ export class MicroService {
     }
   }
 
-  #refused(error: FnError): void {
-    this.#problem ??= error
+  /** At the start this fails the start; later (permissions were taken away) the rest of the service goes on. */
+  #refused(error: FnError, refusals: FnError[]): void {
+    refusals.push(error)
     this.#log.error("a service subscription was refused", { service: this.name, error: error.message })
   }
 
-  /** After a round trip the server has taken every subscription, or said why not. */
-  async #settle(): Promise<void> {
-    try {
-      await this.#nc.flush()
-    } catch (thrown) {
-      await this.stop()
-      throw FnError.of("DISCONNECTED", `service ${this.name} could not start: ${messageOf(thrown)}`, { cause: thrown })
-    }
-    if (!this.#problem) return
-    const problem = this.#problem
-    await this.stop()
-    throw problem
+  /** After a round trip the server has taken every subscription, or said why not: then this throws the first reason. */
+  async #settle(refusals: readonly FnError[]): Promise<void> {
+    await this.#nc.flush()
+    if (refusals[0]) throw refusals[0]
   }
 
   async #stop(): Promise<void> {

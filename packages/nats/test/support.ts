@@ -1,0 +1,68 @@
+import { mkdtemp, rm } from "node:fs/promises"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { setTimeout as delay } from "node:timers/promises"
+import type { NatsConnection } from "@nats-io/transport-node"
+import { connectNats } from "../src/connection/connect.js"
+import type { NatsOptions } from "../src/connection/options.js"
+import { findNatsServer } from "../src/server/find.js"
+import { type NatsServer, type StartServerOptions, startNatsServer } from "../src/server/start.js"
+
+// @fn/testing has all this for the other packages; it depends on this one.
+
+let binary: Promise<string> | undefined
+
+/** The server that the tests run against. */
+export function serverBinary(): Promise<string> {
+  binary ??= findNatsServer({ onProgress: (line) => process.stderr.write(`${line}\n`) }).then(({ path }) => path)
+  return binary
+}
+
+/** A server with its connections and its store, for one test. */
+export interface Fixture extends AsyncDisposable {
+  server: NatsServer
+  dir: string
+  connect(options?: NatsOptions): Promise<NatsConnection>
+  restart(): Promise<void>
+}
+
+/** Starts a server of its own for one test. */
+export async function startFixture(options: Partial<StartServerOptions> = {}): Promise<Fixture> {
+  const dir = await mkdtemp(join(tmpdir(), "fn-nats-"))
+  const settings = { binary: await serverBinary(), storeDir: join(dir, "store"), ...options }
+  const connections: NatsConnection[] = []
+  const fixture: Fixture = {
+    server: await startNatsServer(settings),
+    dir,
+    connect: async (natsOptions = {}) => {
+      const nc = await connectNats({ servers: fixture.server.url, ...natsOptions })
+      connections.push(nc)
+      return nc
+    },
+    restart: async () => {
+      await fixture.server.kill()
+      fixture.server = await startNatsServer({ ...settings, port: fixture.server.port })
+    },
+    [Symbol.asyncDispose]: async () => {
+      await Promise.all(connections.map((nc) => nc.close()))
+      await fixture.server.stop()
+      await rm(dir, { recursive: true, force: true })
+    },
+  }
+  return fixture
+}
+
+/** Resolves once `condition` holds. */
+export async function until(condition: () => boolean | Promise<boolean>, name: string, timeoutMs: number = 5_000): Promise<void> {
+  const end = performance.now() + timeoutMs
+  while (!(await condition())) {
+    if (performance.now() > end) throw new Error(`waited ${timeoutMs} ms for ${name}`)
+    await delay(5)
+  }
+}
+
+/** A folder for one test. */
+export async function tempDir(): Promise<AsyncDisposable & { path: string }> {
+  const path = await mkdtemp(join(tmpdir(), "fn-nats-"))
+  return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }) }
+}
