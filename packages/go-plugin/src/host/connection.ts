@@ -11,7 +11,7 @@ import { StreamBroker } from "../broker/broker.js"
 import type { PluginAddress } from "../handshake/handshake.js"
 import { type ClientConstructor, channelCredentials, PeerChannel, type PeerTls } from "../wire/channel.js"
 import { announcementFromConnInfo, connInfoFromAnnouncement } from "../wire/messages.js"
-import { within } from "./within.js"
+import { within } from "../within.js"
 
 /** How to connect, and where the plugin's own output goes. */
 export interface ConnectionOptions {

@@ -2,7 +2,7 @@
  * Launches a plugin: environment, process, handshake line, connection, first health check.
  *
  * Phases: checked → spawned → announced (the line) → connected → closing → ended. A failure before "connected" kills what was started
- * and rejects; from there on the plugin is a {@link LaunchedPlugin}, and its end is told by `exited`.
+ * and rejects; from there on the plugin is a {@link ConnectedPlugin}, and its end is told by `exited`.
  */
 import { X509Certificate } from "node:crypto"
 import { basename } from "node:path"
@@ -16,14 +16,14 @@ import { StderrLog } from "../log/stderr-log.js"
 import { type Certificate, createCertificate } from "../tls/certificate.js"
 import type { PeerTls } from "../wire/channel.js"
 import { removeSocket } from "../wire/listen.js"
+import { within } from "../within.js"
 import { type PinnedFile, verifyChecksums } from "./checksum.js"
+import { ConnectedPlugin, EXIT_LAG_MS, exitedError, outputDrained, type ProcessHandle } from "./connected-plugin.js"
 import { PluginConnection } from "./connection.js"
 import { describeExecutable, resolveExecutable } from "./executable.js"
 import { type FirstLine, readFirstLine } from "./first-line.js"
-import { EXIT_LAG_MS, exitedError, LaunchedPlugin, outputDrained } from "./launched-plugin.js"
 import type { PluginProcess } from "./plugin-process.js"
 import { startWatch } from "./start-watch.js"
-import { within } from "./within.js"
 
 /** How to launch a plugin. */
 export interface LaunchOptions {
@@ -75,6 +75,7 @@ class Launch {
   readonly #options: LaunchOptions
   readonly #path: string
   readonly #certificate: Certificate | undefined
+  readonly #logger: Logger
   readonly #child: Child
   readonly #stderr: StderrLog
   readonly #firstLine: FirstLine
@@ -85,6 +86,7 @@ class Launch {
     this.#options = options
     this.#path = path
     this.#certificate = certificate
+    this.#logger = (options.logger ?? noopLogger).child({ plugin: basename(path) })
     this.#stderr = new StderrLog(this.#logger)
     this.#child = spawnChild({
       command: path,
@@ -105,12 +107,11 @@ class Launch {
       this.#checkVersion(this.#line)
       this.#connection = this.#connect(this.#line)
       await watch.race(this.#connection.ready(watch.leftMs()))
-      return new LaunchedPlugin({
-        child: this.#child,
-        line: this.#line,
+      return new ConnectedPlugin({
+        process: this.#handle(),
+        negotiatedVersion: this.#line.protocolVersion,
+        address: this.#line,
         connection: this.#connection,
-        stderr: this.#stderr,
-        path: this.#path,
       })
     } catch (thrown) {
       throw await this.#abandon(thrown)
@@ -119,8 +120,18 @@ class Launch {
     }
   }
 
-  get #logger(): Logger {
-    return (this.#options.logger ?? noopLogger).child({ plugin: basename(this.#path) })
+  #handle(): ProcessHandle {
+    const child = this.#child
+    return {
+      pid: child.pid as number,
+      exited: child.exited,
+      get exit() {
+        return child.exit
+      },
+      kill: (signal) => child.kill(signal),
+      drained: () => outputDrained(child),
+      stderrTail: () => this.#stderr.tail(),
+    }
   }
 
   #environment(): Record<string, string> {

@@ -1,73 +1,87 @@
-/** A plugin process that is ours: what it is connected by, how its end shows, how it is ended. */
+/** A plugin we are connected to, launched or attached: how its end shows, how it is ended. */
 import { codeFromGrpc, FnError } from "@fn/core"
 import { type Child, describeExit, type ExitInfo } from "@fn/process"
 import type { Broker } from "../broker/broker.js"
 import type { PluginAddress } from "../handshake/handshake.js"
-import type { HandshakeLine } from "../handshake/line.js"
-import type { StderrLog } from "../log/stderr-log.js"
 import type { ClientConstructor } from "../wire/channel.js"
 import { removeSocket } from "../wire/listen.js"
+import { within } from "../within.js"
 import { errorFromStatus, type PluginConnection } from "./connection.js"
 import type { CloseOptions, PluginProcess } from "./plugin-process.js"
-import { within } from "./within.js"
 
 const DEFAULT_PING_TIMEOUT_MS = 5_000
 const DEFAULT_SHUTDOWN_TIMEOUT_MS = 2_000
 const DEFAULT_GRACE_MS = 2_000
-/** A failed call is seen before the exit that caused it; this long after at most. */
+/** A failed call is seen before the exit that caused it; this long before at most. */
 export const EXIT_LAG_MS = 250
 /** A process that left our group may hold the pipes of one that ended. */
 const DRAIN_MS = 500
 const TAIL_IN_MESSAGE = 1_000
 
-/** What a launch hands over. */
-export interface LaunchedParts {
-  readonly child: Child
-  readonly line: HandshakeLine
-  readonly connection: PluginConnection
-  readonly stderr: StderrLog
-  readonly path: string
+/** The process behind a connection. */
+export interface ProcessHandle {
+  readonly pid: number
+  readonly exited: Promise<ExitInfo>
+  readonly exit: ExitInfo | undefined
+  kill(signal: NodeJS.Signals): boolean
+  /** Resolves, after the end, when its last output has been read. */
+  drained(): Promise<void>
+  stderrTail(): string
 }
 
-/** Made by launchPlugin. */
-export class LaunchedPlugin implements PluginProcess {
+/** What a launch or an attachment hands over. */
+export interface ConnectedParts {
+  readonly process: ProcessHandle
+  readonly negotiatedVersion: number
+  readonly address: PluginAddress
+  readonly connection: PluginConnection
+  /** `close()` only disconnects: the process belongs to somebody else. */
+  readonly leaveRunning?: boolean
+}
+
+/** Made by launchPlugin and attachPlugin. */
+export class ConnectedPlugin implements PluginProcess {
   readonly pid: number
   readonly negotiatedVersion: number
   readonly address: PluginAddress
   readonly exited: Promise<ExitInfo>
-  readonly #parts: LaunchedParts
+  readonly #process: ProcessHandle
+  readonly #connection: PluginConnection
+  readonly #leaveRunning: boolean
   #closing: Promise<ExitInfo> | undefined
 
-  constructor(parts: LaunchedParts) {
-    this.#parts = parts
-    this.pid = parts.child.pid as number
-    this.negotiatedVersion = parts.line.protocolVersion
-    this.address = { network: parts.line.network, address: parts.line.address }
+  constructor(parts: ConnectedParts) {
+    this.#process = parts.process
+    this.#connection = parts.connection
+    this.#leaveRunning = parts.leaveRunning ?? false
+    this.pid = parts.process.pid
+    this.negotiatedVersion = parts.negotiatedVersion
+    this.address = { network: parts.address.network, address: parts.address.address }
     this.exited = this.#end()
   }
 
   get broker(): Broker {
-    return this.#parts.connection.broker
+    return this.#connection.broker
   }
 
   get exit(): ExitInfo | undefined {
-    return this.#parts.child.exit
+    return this.#process.exit
   }
 
   createClient<C>(ctor: ClientConstructor<C>): C {
-    return this.#parts.connection.createClient(ctor)
+    return this.#connection.createClient(ctor)
   }
 
   async ping(options: { timeoutMs?: number } = {}): Promise<void> {
     try {
-      await this.#parts.connection.ping(options.timeoutMs ?? DEFAULT_PING_TIMEOUT_MS)
+      await this.#connection.ping(options.timeoutMs ?? DEFAULT_PING_TIMEOUT_MS)
     } catch (thrown) {
       throw await this.explain(thrown)
     }
   }
 
   stderrTail(): string {
-    return this.#parts.stderr.tail()
+    return this.#process.stderrTail()
   }
 
   async explain(thrown: unknown): Promise<FnError> {
@@ -83,23 +97,25 @@ export class LaunchedPlugin implements PluginProcess {
   }
 
   async #close(options: CloseOptions): Promise<ExitInfo> {
-    const { child, connection } = this.#parts
-    connection.endBroker()
-    if (!child.exit) {
-      const answered = await Promise.race([connection.shutdown(options.shutdownTimeoutMs ?? DEFAULT_SHUTDOWN_TIMEOUT_MS), child.exited])
-      if (answered) await within(options.graceMs ?? DEFAULT_GRACE_MS, child.exited)
-      child.kill("SIGKILL")
+    this.#connection.endBroker()
+    if (this.#leaveRunning) {
+      this.#connection.close()
+      return this.exit ?? { code: null, signal: null }
+    }
+    if (!this.exit) {
+      const answer = this.#connection.shutdown(options.shutdownTimeoutMs ?? DEFAULT_SHUTDOWN_TIMEOUT_MS)
+      if (await Promise.race([answer, this.#process.exited])) await within(options.graceMs ?? DEFAULT_GRACE_MS, this.#process.exited)
+      if (!this.exit) this.#process.kill("SIGKILL")
     }
     const exit = await this.exited
-    connection.close()
+    this.#connection.close()
     return exit
   }
 
   async #end(): Promise<ExitInfo> {
-    const { child, connection, line } = this.#parts
-    const exit = await child.exited
-    await Promise.all([outputDrained(child), connection.outputEnded()])
-    removeSocket(line)
+    const exit = await this.#process.exited
+    await Promise.all([this.#process.drained(), this.#connection.outputEnded()])
+    removeSocket(this.address)
     return exit
   }
 }
