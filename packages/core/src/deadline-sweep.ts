@@ -57,8 +57,9 @@ export class DeadlineSweep<T> {
       const slot = ++this.#swept
       const items = this.#slots.get(slot)
       if (!items) continue
-      this.#slots.delete(slot)
+      // The slot stays until all have expired: one item's expiry may delete another.
       for (const item of items) this.#expire(item)
+      this.#slots.delete(slot)
     }
     clearTimeout(this.#timer) // one that a close and an add during the sweep left
     this.#timer = undefined
