@@ -11,6 +11,8 @@ import { type duration, plugin, struct } from "@fn/proto"
 import { CODES, codeFromGrpc, FnError, type FnErrorData, messageOf } from "./errors.js"
 import type { LogLevel } from "./logger.js"
 
+export { EnvelopeBatch, MAX_BATCH_FRAMES } from "./envelope-batch.js"
+
 const STRUCT_URL = "type.googleapis.com/google.protobuf.Struct"
 /** Trailer of a failed unary call. */
 export const STATUS_DETAILS_TRAILER = "grpc-status-details-bin"

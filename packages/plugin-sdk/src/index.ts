@@ -21,4 +21,5 @@ export { defineEvent, type EventExtras, type EventType, type TypedEvent, type Ty
 export { defineFunction } from "./function.js"
 export type * from "./function-types.js"
 export * from "./policy.js"
+export { type ServePluginOptions, servePlugin } from "./serve-plugin.js"
 export type { SchemaInput, SchemaIssue, SchemaOutput, SchemaResult, StandardSchema } from "./standard-schema.js"

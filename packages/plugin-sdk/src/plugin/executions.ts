@@ -1,0 +1,162 @@
+/**
+ * The executions of one plugin process: decode the event, run the handler under its deadline, encode what comes out.
+ * Unary calls and streams share them, so that one drain waits for both.
+ */
+import {
+  type CloudEvent,
+  DeadlineSweep,
+  ExecutionContext,
+  eventFromProto,
+  eventFromWire,
+  eventToProto,
+  FnError,
+  type FunctionIdentity,
+  type FunctionModule,
+  type HandlerOutput,
+  handlerError,
+  type Logger,
+  outputToWire,
+  type WireEvent,
+} from "@fn/core"
+import type { cloudevents, plugin } from "@fn/proto"
+
+/** The loaded function, once it is initialized. */
+export interface LoadedFunction {
+  readonly module: FunctionModule
+  readonly fn: FunctionIdentity
+  readonly config: Readonly<Record<string, unknown>>
+  readonly secrets: Readonly<Record<string, string>>
+}
+
+/** One call as it came over the wire. */
+export interface ExecutionRequest {
+  readonly event: cloudevents.CloudEvent | undefined
+  readonly context: plugin.CallContext | undefined
+  /** Time left; undefined: no limit. */
+  readonly timeoutMs: number | undefined
+  readonly log: Logger
+}
+
+/** A running call. */
+export interface RunningExecution {
+  cancel(reason: FnError): void
+}
+
+/** What becomes of a call: told once, in the same tick when the handler is synchronous. */
+export interface ExecutionOutcome {
+  succeeded(events: cloudevents.CloudEvent[]): void
+  failed(error: FnError): void
+}
+
+/** Runs calls and knows how many are left. */
+export class Executions {
+  readonly #running = new Set<ExecutionContext>()
+  readonly #deadlines = new DeadlineSweep<ExecutionContext>((context) =>
+    context.abort(FnError.of("FUNCTION_TIMEOUT", "the time of this execution is over")),
+  )
+  #idle: (() => void) | undefined
+  #draining = false
+
+  get running(): number {
+    return this.#running.size
+  }
+
+  /** Runs one call. After {@link drain} it is refused. */
+  start(loaded: LoadedFunction, request: ExecutionRequest, outcome: ExecutionOutcome): RunningExecution | undefined {
+    if (this.#draining) {
+      outcome.failed(FnError.of("HOST_DRAINING", "this plugin is shutting down"))
+      return undefined
+    }
+    let event: CloudEvent
+    try {
+      if (!request.event) throw FnError.of("INVALID_EVENT", "invalid event: the call carries none")
+      event = eventFromWire(eventFromProto(request.event))
+    } catch (thrown) {
+      outcome.failed(FnError.from(thrown))
+      return undefined
+    }
+    const context = contextOf(loaded, request)
+    const slot = request.timeoutMs === undefined ? undefined : this.#deadlines.add(context, performance.now() + request.timeoutMs)
+    this.#running.add(context)
+    const end = (): void => {
+      if (slot !== undefined) this.#deadlines.delete(context, slot)
+      this.#running.delete(context)
+      context.abort(FnError.of("CANCELLED", "the execution is over"))
+      if (this.#running.size === 0) this.#idle?.()
+    }
+    run(loaded, event, context, {
+      succeeded: (events) => {
+        end()
+        outcome.succeeded(events)
+      },
+      failed: (error) => {
+        end()
+        outcome.failed(error)
+      },
+    })
+    return { cancel: (reason) => context.abort(reason) }
+  }
+
+  /** Refuses further calls and waits for those that run, at most `graceMs`. Resolves with how many were still running then. */
+  async drain(graceMs: number): Promise<number> {
+    this.#draining = true
+    if (this.#running.size > 0) {
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, graceMs)
+        this.#idle = () => {
+          clearTimeout(timer)
+          resolve()
+        }
+      })
+    }
+    this.#deadlines.close()
+    return this.#running.size
+  }
+}
+
+function contextOf({ fn, config, secrets }: LoadedFunction, { context, timeoutMs, log }: ExecutionRequest): ExecutionContext {
+  return new ExecutionContext({
+    invocationId: context?.invocationId ?? "",
+    attempt: context?.attempt || 1,
+    deadline: timeoutMs === undefined ? Number.POSITIVE_INFINITY : Date.now() + timeoutMs,
+    fn,
+    config,
+    secrets,
+    log,
+  })
+}
+
+/** One tick for a synchronous handler: its result then leaves with the others of that tick. */
+function run({ module, fn }: LoadedFunction, event: CloudEvent, context: ExecutionContext, outcome: ExecutionOutcome): void {
+  const fail = (thrown: unknown): void => outcome.failed(failure(thrown, context))
+  const succeed = (wires: WireEvent[]): void => outcome.succeeded(wires.map(eventToProto))
+  const finish = (output: HandlerOutput): void => {
+    const wires = outputToWire(output, fn)
+    if (wires instanceof Promise) wires.then(succeed, fail)
+    else succeed(wires)
+  }
+  try {
+    const output = module.execute(event, context)
+    if (isPromise(output)) output.then(finish).catch(fail)
+    else finish(output)
+  } catch (thrown) {
+    fail(thrown)
+  }
+}
+
+function failure(thrown: unknown, context: ExecutionContext): FnError {
+  const error = handlerError(thrown)
+  // An aborted timer or stream throws a bare AbortError: why it was aborted is what the caller wants to know.
+  if (error.reason === "CANCELLED" && error !== thrown && context.signal.aborted) return FnError.from(context.signal.reason, "cancelled")
+  // The stack is the author's, and only the log may have it.
+  if (error.reason === "FUNCTION_THREW") context.log.error("the function threw", { error: stackOf(thrown) })
+  return error
+}
+
+function stackOf(thrown: unknown): string {
+  return typeof thrown === "object" && thrown !== null && "stack" in thrown ? String(thrown.stack) : String(thrown)
+}
+
+function isPromise(output: HandlerOutput | Promise<HandlerOutput>): output is Promise<HandlerOutput> {
+  return typeof output === "object" && output !== null && "then" in output && typeof output.then === "function"
+}
