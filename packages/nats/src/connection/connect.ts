@@ -56,11 +56,11 @@ export async function connectNats(options: NatsOptions = {}): Promise<NatsConnec
  * @throws {FnError} invalid_argument INVALID_CONFIG
  */
 export function resolveNatsOptions(options: NatsOptions, env: Readonly<Record<string, string | undefined>> = process.env): NatsOptions {
-  const own = checkNatsOptions(options)
-  if (own.context === undefined) return own
-  const base: Record<string, unknown> = { ...loadNatsContext(own.context, env) }
+  const { context, ...own } = checkNatsOptions(options)
+  if (context === undefined) return own
+  const base: Record<string, unknown> = { ...loadNatsContext(context, env) }
   if (CREDENTIALS.some((option) => own[option] !== undefined)) for (const option of CREDENTIALS) delete base[option]
-  for (const option in own) if (own[option as keyof NatsOptions] !== undefined) base[option] = own[option as keyof NatsOptions]
+  for (const [option, value] of Object.entries(own)) if (value !== undefined) base[option] = value
   return checkNatsOptions(base)
 }
 

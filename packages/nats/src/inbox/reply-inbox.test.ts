@@ -25,9 +25,7 @@ describe("ReplyInbox.request", () => {
     })
     using inbox = new ReplyInbox(await fixture.connect())
     const replies = await Promise.all(
-      Array.from({ length: 500 }, (_, i) =>
-        inbox.request("echo", { data: `body ${i}`, lines: headerLine("Number", i), timeoutMs: 5_000 }),
-      ),
+      Array.from({ length: 500 }, (_, i) => inbox.request("echo", { data: `body ${i}`, lines: headerLine("Number", i), timeoutMs: 5_000 })),
     )
     expect(replies.map((reply) => reply.string())).toEqual(replies.map((_, i) => `body ${i}`))
     expect(replies.map((reply) => reply.headers?.get("Number"))).toEqual(replies.map((_, i) => String(i)))

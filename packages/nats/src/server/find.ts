@@ -5,7 +5,7 @@
  * the distribution's package. What had to be fetched stays in the cache; only one process fetches at a time. A step that
  * cannot work here says why, and only when all have failed is that an error.
  */
-import { join } from "node:path"
+import { delimiter, join } from "node:path"
 import { FnError, messageOf } from "@fn/core"
 import { findOnPath } from "@fn/process"
 import { addToCache, cachedServer, cachedVersions, defaultCacheDir } from "./cache.js"
@@ -29,6 +29,8 @@ export interface FindServerOptions {
   readonly env?: Readonly<Record<string, string | undefined>> | undefined
   /** Ways of fetching, tried in order. Default: all. */
   readonly fetch?: readonly ServerFetch[] | undefined
+  /** Folders looked through after PATH. Default: those where only root's PATH leads, and Debian installs. */
+  readonly systemFolders?: readonly string[] | undefined
   /** Which release, and from where, should it not be the pinned one. */
   readonly release?: Omit<DownloadOptions, "onProgress"> | undefined
 }
@@ -75,8 +77,8 @@ async function lookOnPath(
   options: FindServerOptions,
   failures: string[],
 ): Promise<FoundServer | undefined> {
-  // Debian installs it where only root's PATH leads.
-  const path = findOnPath("nats-server", `${env.PATH ?? ""}:/usr/sbin:/usr/local/sbin`)
+  const folders = [env.PATH ?? "", ...(options.systemFolders ?? ["/usr/sbin", "/usr/local/sbin"])]
+  const path = findOnPath("nats-server", folders.join(delimiter))
   if (path === undefined) {
     failures.push("path: there is no nats-server on PATH")
     return undefined

@@ -1,4 +1,4 @@
-import { errorBody, errorHeaderLines, FnError, headerBlock, type Logger, messageOf, newId } from "@fn/core"
+import { CODES, errorBody, errorHeaderLines, FnError, headerBlock, type Logger, messageOf, newId } from "@fn/core"
 import type { Msg, NatsConnection, Subscription } from "@nats-io/transport-node"
 import { fromNatsError } from "../connection/errors.js"
 import { publishRaw } from "../inbox/raw.js"
@@ -45,7 +45,7 @@ export interface EndpointStats {
 /** One piece of finished work. */
 export interface Outcome {
   readonly durationMs: number
-  /** Set when it failed: `code:description`. */
+  /** Set when it failed: `500:what went wrong`. */
   readonly error?: string | undefined
 }
 
@@ -140,7 +140,7 @@ export class ServiceEndpoint {
     // What was not meant for a caller stays in the log, under an id that the caller gets.
     const error = FnError.is(thrown) ? thrown : new FnError("internal", "internal error", { cause: thrown, errorId: newId() })
     this.#log.error("a service handler threw", { endpoint: this.name, error: messageOf(thrown), errorId: error.errorId })
-    this.count({ durationMs, error: `${error.code}:${error.message}` })
+    this.count({ durationMs, error: `${CODES[error.code].http}:${error.message}` })
     if (!isReplySubject(msg.reply, this.#replyPrefixes)) return
     try {
       publishRaw(nc, msg.reply, errorBody(error), { headerBlock: headerBlock(errorHeaderLines(error)) })
