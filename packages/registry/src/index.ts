@@ -1,2 +1,5 @@
 export * from "./definition.js"
+export { createMemoryRegistry } from "./memory.js"
+export { connectRegistry, type RegistryOptions } from "./nats/connect.js"
+export { type BucketReport, type SetupOptions, type SetupReport, setupPlatform } from "./nats/setup.js"
 export * from "./registry.js"

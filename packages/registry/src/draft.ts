@@ -1,0 +1,114 @@
+import { isDeepStrictEqual } from "node:util"
+import { DEFAULT_NAMESPACE, FnError, type RuntimeKind } from "@fn/core"
+import {
+  type ArtifactInfo,
+  type FunctionDefinition,
+  type FunctionManifest,
+  functionDefinitionSchema,
+  type RetryPolicy,
+} from "./definition.js"
+
+/** A definition whose version is not chosen yet. */
+export type DefinitionDraft = Omit<FunctionDefinition, "version">
+
+/** What a deploy adds to the manifest. */
+export interface DraftOptions {
+  readonly artifact?: ArtifactInfo | undefined
+  readonly sourceDigest?: string | undefined
+  readonly deployedBy: string
+  readonly deployedAt: string
+}
+
+const DEFAULT_TIMEOUT_MS = 30_000
+const DEFAULT_MEMORY_MB = 256
+const DEFAULT_CONCURRENCY: Readonly<Record<RuntimeKind, number>> = { builtin: 100, module: 100, plugin: 100, wasm: 1, command: 1 }
+const DEFAULT_RETRY: RetryPolicy = { attempts: 3, initialMs: 1_000, maxMs: 30_000, factor: 2, jitter: true }
+
+/** The definition that `manifest` asks for, every default filled in. */
+export function draftDefinition(manifest: FunctionManifest, options: DraftOptions): DefinitionDraft {
+  const min = manifest.instances?.min ?? 0
+  const memoryMb = manifest.memoryMb ?? (manifest.runtime === "module" ? DEFAULT_MEMORY_MB : undefined)
+  const draft: DefinitionDraft = {
+    schema: 1,
+    namespace: manifest.namespace ?? DEFAULT_NAMESPACE,
+    name: manifest.name,
+    language: manifest.language,
+    runtime: manifest.runtime,
+    artifact: options.artifact,
+    command: manifest.command,
+    config: manifest.config ?? {},
+    env: manifest.env ?? {},
+    timeoutMs: manifest.timeoutMs ?? DEFAULT_TIMEOUT_MS,
+    concurrency: manifest.concurrency ?? DEFAULT_CONCURRENCY[manifest.runtime],
+    instances: { min, max: manifest.instances?.max ?? Math.max(1, min) },
+    memoryMb,
+    isolation: manifest.isolation,
+    retry: manifest.retry && { ...DEFAULT_RETRY, ...withoutUndefined(manifest.retry) },
+    accepts: manifest.accepts,
+    emits: manifest.emits,
+    record: manifest.record ?? "failures",
+    metadata: manifest.metadata ?? {},
+    sourceDigest: options.sourceDigest,
+    deployedBy: options.deployedBy,
+    deployedAt: options.deployedAt,
+  }
+  return withoutUndefined(draft)
+}
+
+// Who deployed a version, when, and from which source does not change what it does.
+const NO_CONTENT: ReadonlySet<string> = new Set(["version", "sourceDigest", "deployedBy", "deployedAt"])
+const CONTENT = Object.keys(functionDefinitionSchema.shape).filter((field) => !NO_CONTENT.has(field))
+
+/** Whether two definitions say the same, apart from version and provenance. Fields that this release does not know are not compared. */
+export function sameContent(a: DefinitionDraft, b: DefinitionDraft): boolean {
+  return isDeepStrictEqual(content(a), content(b))
+}
+
+function content(definition: DefinitionDraft): unknown {
+  const fields = definition as unknown as Record<string, unknown>
+  return JSON.parse(JSON.stringify(CONTENT.map((field) => fields[field])))
+}
+
+/**
+ * Refuses what this release cannot do; nothing a manifest asks for is dropped in silence. Returns warnings about what has no effect yet.
+ * @throws {FnError} unimplemented FEATURE_UNSUPPORTED; failed_precondition ISOLATION_UNAVAILABLE for limits that could not be enforced
+ */
+export function refuseUnsupported(manifest: FunctionManifest): string[] {
+  if (manifest.secrets !== undefined) throw unsupported("secrets", "there is no secret store yet")
+  if (manifest.http !== undefined) throw unsupported("http", "there are no HTTP triggers yet; POST /function/{name} on the gateway works")
+  const unenforced = unenforceable(manifest)
+  if (unenforced.length > 0) {
+    throw FnError.of("ISOLATION_UNAVAILABLE", `no host could enforce what the definition asks for: ${unenforced.join("; ")}`, {
+      details: { settings: unenforced },
+    })
+  }
+  const warnings: string[] = []
+  if (manifest.retry) warnings.push("retry is stored, but has no effect yet: only queued invocations are retried, and there is no queue")
+  if (manifest.record) warnings.push("record is stored, but has no effect yet: executions are counted, not recorded")
+  return warnings
+}
+
+function unenforceable(manifest: FunctionManifest): string[] {
+  const { runtime, isolation } = manifest
+  const reasons: string[] = []
+  const level = isolation?.level
+  if (level === "sandbox" || level === "wasm")
+    reasons.push(`isolation.level: ${level} is not available in this release, only process and none`)
+  if (level === "process" && runtime === "builtin") reasons.push("isolation.level: a builtin runs inside the host's own process")
+  if (isolation?.network !== undefined) reasons.push("isolation.network: network access cannot be restricted in this release")
+  if (isolation?.files !== undefined) reasons.push("isolation.files: file access cannot be restricted in this release")
+  if (manifest.cpu !== undefined) reasons.push("cpu: processor time cannot be limited in this release")
+  if (manifest.pids !== undefined) reasons.push("pids: the number of processes cannot be limited in this release")
+  if (manifest.memoryMb !== undefined && runtime !== "module") {
+    reasons.push(`memoryMb: only the heap of a module can be limited in this release, not a ${runtime}`)
+  }
+  return reasons
+}
+
+function unsupported(setting: string, why: string): FnError {
+  return FnError.of("FEATURE_UNSUPPORTED", `${setting} is not supported by this release: ${why}`, { details: { setting } })
+}
+
+function withoutUndefined<T extends object>(value: T): { [K in keyof T]: Exclude<T[K], undefined> } & T {
+  return Object.fromEntries(Object.entries(value).filter(([, field]) => field !== undefined)) as never
+}
