@@ -1,0 +1,181 @@
+/**
+ * Starts plugin instances: any program that speaks go-plugin and serves fn.plugin.v1.Function. docs/plugin-protocol.md
+ *
+ * Phases of a start: artifact checked → launched → described → initialized → stream accepted → an instance. All of it within one time-out;
+ * a failure in any of them ends the process before `start` rejects.
+ */
+import { tmpdir } from "node:os"
+import { FnError, type Logger, PLUGIN_HANDSHAKE } from "@fn/core"
+import { launchPlugin, type PluginProcess } from "@fn/go-plugin"
+import { plugin } from "@fn/proto"
+import { commandLine } from "@fn/registry"
+import { Metadata, type ServiceError } from "@grpc/grpc-js"
+import type { Instance, InstanceSpec, InstanceStarter } from "../instance.js"
+import { LineSplitter } from "../line-splitter.js"
+import type { PluginCalls } from "./plugin-calls.js"
+import { callError, initializeError, startError } from "./plugin-error.js"
+import { PluginInstance } from "./plugin-instance.js"
+import { StreamCalls } from "./stream-calls.js"
+import { UnaryCalls } from "./unary-calls.js"
+
+/** How plugin instances start. */
+export interface PluginStarterOptions {
+  readonly logger: Logger
+  /** From the launch to the first possible call, ms. Default 10 000. */
+  readonly startTimeoutMs?: number
+  /** Encrypt the connection to the plugin with certificates made for it. Default true. */
+  readonly autoMtls?: boolean
+}
+
+const DEFAULT_START_TIMEOUT_MS = 10_000
+/** What a gRPC server takes unless it says otherwise. */
+const DEFAULT_RECEIVE_BYTES = 4 * 1024 * 1024
+
+/** The starter of runtime `plugin`. */
+export function createPluginStarter(options: PluginStarterOptions): InstanceStarter {
+  return {
+    start: async (spec, signal) => await new PluginStart(spec, signal, options).run(),
+    close: async () => undefined,
+  }
+}
+
+class PluginStart {
+  readonly #spec: InstanceSpec
+  readonly #signal: AbortSignal
+  readonly #options: PluginStarterOptions
+  readonly #deadline: number
+
+  constructor(spec: InstanceSpec, signal: AbortSignal, options: PluginStarterOptions) {
+    this.#spec = spec
+    this.#signal = signal
+    this.#options = options
+    this.#deadline = Date.now() + (options.startTimeoutMs ?? DEFAULT_START_TIMEOUT_MS)
+  }
+
+  async run(): Promise<Instance> {
+    const process = await this.#launch()
+    // Ending the process ends whatever is waited for; it is the one way to give up that works in every phase.
+    const abort = (): void => void process.close({ shutdownTimeoutMs: 0, graceMs: 0 })
+    this.#signal.addEventListener("abort", abort, { once: true })
+    try {
+      return await this.#prepare(process)
+    } catch (thrown) {
+      const error = this.#signal.aborted ? FnError.from(this.#signal.reason, "cancelled") : await startError(process, thrown)
+      await process.close({ shutdownTimeoutMs: 0, graceMs: 0 })
+      throw error
+    } finally {
+      this.#signal.removeEventListener("abort", abort)
+    }
+  }
+
+  #launch(): Promise<PluginProcess> {
+    const { definition, artifactPath, logger } = this.#spec
+    const [command, ...args] = commandLine(definition, artifactPath) as [string, ...string[]]
+    const stdout = outputOf((line) => logger.info(line, { channel: "stdout" }))
+    const stderr = outputOf((line) => logger.warn(line, { channel: "stderr" }))
+    return launchPlugin({
+      command,
+      args,
+      env: definition.env,
+      cwd: tmpdir(),
+      handshake: { ...PLUGIN_HANDSHAKE, protocolVersions: [...PLUGIN_HANDSHAKE.protocolVersions] },
+      autoMtls: this.#options.autoMtls ?? true,
+      startTimeoutMs: this.#left(),
+      checksums: definition.artifact && artifactPath ? [{ path: artifactPath, sha256: definition.artifact.digest }] : [],
+      logger,
+      onStdout: stdout,
+      onStderr: stderr,
+      signal: this.#signal,
+    })
+  }
+
+  async #prepare(process: PluginProcess): Promise<Instance> {
+    const client = process.createClient(plugin.FunctionClient)
+    const description = await this.#describe(client)
+    await this.#initialize(client)
+    let instance: PluginInstance | undefined
+    const maxReceiveBytes = Number(description.maxReceiveBytes) || DEFAULT_RECEIVE_BYTES
+    const calls: PluginCalls = description.capabilities.includes(plugin.Capability.CAPABILITY_EXECUTE_STREAM)
+      ? await this.#openStream(client, maxReceiveBytes, (thrown) => void instance?.broke(thrown))
+      : new UnaryCalls(client, { maxReceiveBytes, explain: (thrown) => callError(process, thrown) })
+    instance = new PluginInstance({
+      id: this.#spec.fn.instance,
+      process,
+      client,
+      calls,
+      accepts: description.accepts.length > 0 ? description.accepts : undefined,
+      logger: this.#spec.logger,
+    })
+    return instance
+  }
+
+  async #describe(client: plugin.FunctionClient): Promise<plugin.DescribeResponse> {
+    const request: plugin.DescribeRequest = { hostName: "fn-runtime", hostVersion: "", hostProtocolMinor: 0 }
+    const description = await this.#ask<plugin.DescribeResponse>((meta, options, done) => client.describe(request, meta, options, done))
+    if (description.type > plugin.FunctionType.FUNCTION_TYPE_STATELESS)
+      throw FnError.of("PLUGIN_PROTOCOL", `the plugin serves functions of a type (${description.type}) that this host does not run`)
+    return description
+  }
+
+  async #initialize(client: plugin.FunctionClient): Promise<void> {
+    const { fn, definition, logger } = this.#spec
+    const request: plugin.InitializeRequest = {
+      config: definition.config,
+      secrets: {},
+      instanceId: fn.instance,
+      logLevel: plugin.LogLevel.LOG_LEVEL_TRACE,
+      workDir: tmpdir(),
+      hostMetadata: { "fn.namespace": fn.namespace, "fn.name": fn.name, "fn.version": fn.version },
+    }
+    const { diagnostics } = await this.#ask<plugin.InitializeResponse>((meta, options, done) => client.initialize(request, meta, options, done))
+    for (const { severity, summary, detail, configPath } of diagnostics)
+      if (severity === plugin.Diagnostic_Severity.SEVERITY_WARNING) logger.warn(summary, { detail, configPath })
+    const error = initializeError(diagnostics)
+    if (error) throw error
+  }
+
+  async #openStream(client: plugin.FunctionClient, maxReceiveBytes: number, onBroken: (thrown: unknown) => void): Promise<StreamCalls> {
+    let ready = false
+    return await new Promise<StreamCalls>((resolve, reject) => {
+      const timer = setTimeout(
+        () => reject(FnError.of("PLUGIN_START_TIMEOUT", "the plugin did not accept the stream in time")),
+        this.#left(),
+      )
+      const calls = new StreamCalls(client.executeStream(), {
+        streamId: this.#spec.fn.instance,
+        maxReceiveBytes,
+        logger: this.#spec.logger,
+        onBroken: (thrown) => (ready ? onBroken(thrown) : fail(thrown)),
+      })
+      const fail = (thrown: unknown): void => {
+        clearTimeout(timer)
+        reject(thrown)
+      }
+      void calls.accepted.then(() => {
+        ready = true
+        clearTimeout(timer)
+        resolve(calls)
+      })
+    })
+  }
+
+  /** One unary call within what is left of the time. */
+  #ask<Response>(
+    send: (metadata: Metadata, options: { deadline: number }, done: (error: ServiceError | null, response: Response) => void) => unknown,
+  ): Promise<Response> {
+    return new Promise((resolve, reject) => {
+      send(new Metadata(), { deadline: this.#deadline }, (error, response) => (error ? reject(error) : resolve(response)))
+    })
+  }
+
+  #left(): number {
+    return Math.max(1, this.#deadline - Date.now())
+  }
+}
+
+function outputOf(onLine: (line: string) => void): (bytes: Buffer) => void {
+  const lines = new LineSplitter(onLine)
+  // Cut anywhere, also inside a character.
+  const decoder = new TextDecoder()
+  return (bytes) => lines.push(decoder.decode(bytes, { stream: true }))
+}
