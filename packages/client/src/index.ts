@@ -1,1 +1,12 @@
-export {}
+export type { OngoingCall } from "./call.js"
+export { type Client, connectClient, type InvokeResult } from "./client.js"
+export { DATA_EVENT_TYPE } from "./event-input.js"
+export type { EventDataOf, EventInputOf, EventTypeOf, FunctionsOf, OutputOf, RefOf } from "./functions.js"
+export type {
+  CallOptions,
+  ClientSettings,
+  InvokeOptions,
+  OwnConnectionOptions,
+  RefInput,
+  SharedConnectionOptions,
+} from "./options.js"

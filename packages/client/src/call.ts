@@ -1,0 +1,119 @@
+import { FnError, type FunctionRef, newId, type WireEvent } from "@fn/core"
+import type { KnownFunction } from "./function-directory.js"
+import { CallPulse, type WatchedCall } from "./lost-call-watch.js"
+import type { CallOptions } from "./options.js"
+
+/** One call under way. */
+export interface OngoingCall {
+  /** `Fn-Invocation-Id`: names the call in logs, in status and when cancelling. */
+  readonly invocationId: string
+  /** The events of the reply. Rejects with an FnError. */
+  readonly events: Promise<WireEvent[]>
+  /** Ends the wait with `cancelled CANCELLED` and tells the host. Nothing happens when the call has ended. */
+  cancel(why?: string): void
+}
+
+/** The function a call is for, parsed once per text. */
+export interface CallTarget {
+  readonly ref: FunctionRef
+  /** `namespace/name`. */
+  readonly key: string
+  /** `Fn-Version` line, or nothing. */
+  readonly versionLine: string
+}
+
+/** A call from its start to its end, whatever comes first: reply, error, deadline, cancel, loss of host or connection. */
+export class Call implements OngoingCall, WatchedCall {
+  readonly invocationId: string = newId()
+  readonly events: Promise<WireEvent[]>
+  readonly startedAt: number = performance.now()
+  readonly pulse: CallPulse = new CallPulse()
+  readonly wire: WireEvent
+  readonly timeoutMs: number | undefined
+  readonly signal: AbortSignal | undefined
+  target: CallTarget | undefined
+  /** The function, once it is known. */
+  fn: KnownFunction | undefined
+  /** Where it was sent. */
+  subject = ""
+  /** Token of the reply inbox; 0 while nothing is sent. */
+  token = 0
+  /** Slot of the deadline, -1 without one. */
+  deadlineSlot = -1
+  /** How often it was sent: again only when nobody was there to take it. */
+  sends = 0
+  ended = false
+  readonly #onEnd: (call: Call, error: FnError | undefined) => void
+  readonly #onCancel: (call: Call) => void
+  #resolve!: (events: WireEvent[]) => void
+  #reject!: (error: FnError) => void
+  #abort: (() => void) | undefined
+
+  constructor(
+    wire: WireEvent,
+    options: CallOptions,
+    hooks: { onEnd: (call: Call, error: FnError | undefined) => void; onCancel: (call: Call) => void },
+  ) {
+    this.wire = wire
+    this.timeoutMs = options.timeoutMs
+    this.signal = options.signal
+    this.#onEnd = hooks.onEnd
+    this.#onCancel = hooks.onCancel
+    this.events = new Promise((resolve, reject) => {
+      this.#resolve = resolve
+      this.#reject = reject
+    })
+    if (this.signal) this.#watchSignal(this.signal)
+  }
+
+  get functionKey(): string {
+    return this.target?.key ?? ""
+  }
+
+  /** Time left, in ms, at least 1; undefined without a time-out. */
+  timeLeftMs(): number | undefined {
+    if (this.timeoutMs === undefined) return undefined
+    return Math.max(1, Math.ceil(this.timeoutMs - (performance.now() - this.startedAt)))
+  }
+
+  finish(events: WireEvent[]): void {
+    if (this.ended) return
+    this.#end(undefined)
+    this.#resolve(events)
+  }
+
+  fail(error: FnError): void {
+    if (this.ended) return
+    this.#end(error)
+    this.#reject(error)
+  }
+
+  cancel(why: string = "the caller cancelled"): void {
+    this.#cancel(FnError.of("CANCELLED", why))
+  }
+
+  #watchSignal(signal: AbortSignal): void {
+    this.#abort = () => this.#cancel(abortError(signal.reason))
+    signal.addEventListener("abort", this.#abort, { once: true })
+  }
+
+  #cancel(error: FnError): void {
+    if (this.ended) return
+    this.#onCancel(this)
+    this.fail(error)
+  }
+
+  #end(error: FnError | undefined): void {
+    this.ended = true
+    if (this.#abort) this.signal?.removeEventListener("abort", this.#abort)
+    this.#onEnd(this, error)
+  }
+}
+
+/** Why a signal fired: AbortSignal.timeout means the deadline, everything else that the caller cancelled. */
+export function abortError(reason: unknown): FnError {
+  const error = FnError.from(reason, "cancelled")
+  return error.code === "cancelled" || error.code === "deadline_exceeded"
+    ? error
+    : FnError.of("CANCELLED", error.message, { cause: reason })
+}
