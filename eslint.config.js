@@ -1,24 +1,28 @@
+import { existsSync, readdirSync } from "node:fs"
+import { join } from "node:path"
 import tseslint from "typescript-eslint"
+
+const root = import.meta.dirname
+const groups = ["packages", "apps", "examples"].flatMap((group) =>
+  existsSync(join(root, group)) ? readdirSync(join(root, group)).map((name) => join(group, name)) : [],
+)
+// A folder's tests and sources together, where it has tests.
+const projects = ["proto", ...groups, "bench", "e2e"].flatMap((folder) =>
+  ["tsconfig.test.json", "tsconfig.json"]
+    .map((file) => join(folder, file))
+    .filter((file) => existsSync(join(root, file)))
+    .slice(0, 1),
+)
 
 // Only the rules that need types; biome does the rest.
 export default tseslint.config(
-  { ignores: ["**/dist/**", "**/src/gen/**", "**/*.{js,cjs,mjs}", "**/node_modules/**"] },
+  { ignores: ["**/dist/**", "**/src/gen/**", "**/*.{js,cjs,mjs}", "**/node_modules/**", "**/.fn/**", "**/build/**", "**/templates/**", "**/fixtures/**"] },
   {
     files: ["**/*.ts"],
     extends: [tseslint.configs.base],
     linterOptions: { reportUnusedDisableDirectives: "error" },
     languageOptions: {
-      parserOptions: {
-        project: [
-          "proto/tsconfig.json",
-          "packages/*/tsconfig.test.json",
-          "apps/*/tsconfig.test.json",
-          "examples/*/tsconfig.json",
-          "e2e/tsconfig.json",
-          "bench/tsconfig.json",
-        ],
-        tsconfigRootDir: import.meta.dirname,
-      },
+      parserOptions: { project: projects, tsconfigRootDir: root },
     },
     rules: {
       "@typescript-eslint/no-floating-promises": "error",
