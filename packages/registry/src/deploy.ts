@@ -5,7 +5,7 @@
  * hosts before the record is written, and by then all it names is stored.
  */
 import { basename } from "node:path"
-import { compareVersions, FnError, type FunctionRef, nextVersion } from "@fn/core"
+import { compareVersions, FnError, nextVersion } from "@fn/core"
 import { describeArtifact } from "./artifact-digest.js"
 import { decodeDefinition, decodeRecord, encodeDefinition, encodeRecord } from "./codec.js"
 import {
@@ -71,6 +71,7 @@ async function commitDraft(
   let uploaded = false
   for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
     const plan = await makePlan(parts, draft, version)
+    if (plan === undefined) continue
     if (!uploaded && options.artifact) {
       await upload(parts, draft, options.artifact, progress)
       uploaded = true
@@ -95,7 +96,8 @@ async function upload(
   throw FnError.of("INVALID_ARTIFACT", "the artifact changed while it was deployed")
 }
 
-async function makePlan(parts: RegistryParts, draft: DefinitionDraft, wanted: string | undefined): Promise<Plan> {
+/** Undefined when somebody took the version that was chosen here. */
+async function makePlan(parts: RegistryParts, draft: DefinitionDraft, wanted: string | undefined): Promise<Plan | undefined> {
   const warnings: string[] = []
   const key = functionKey(draft.namespace, draft.name)
   const stored = await parts.records.get(key)
@@ -109,7 +111,12 @@ async function makePlan(parts: RegistryParts, draft: DefinitionDraft, wanted: st
   const version = wanted ?? (await chooseVersion(parts, draft, previous))
   const definition: FunctionDefinition = { ...draft, version }
   encodeDefinition(definition)
-  const definitionAt = await freeRevision(parts, definition, warnings)
+  const taken = await lookUp(parts, definition, warnings)
+  if (taken.by === "other") {
+    if (wanted === undefined) return undefined
+    throw versionExists(taken.existing)
+  }
+  const definitionAt = taken.by === "same" ? undefined : taken.revision
   const record = nextRecord(previous, definition)
   encodeRecord(record)
   const recordStands = previous !== undefined && previous.activeVersion === version && previous.runtime === definition.runtime
@@ -140,15 +147,20 @@ async function chooseVersion(parts: RegistryParts, draft: DefinitionDraft, previ
   return nextVersion(last)
 }
 
-/** Where to write `definition`: undefined when it is stored already. @throws {FnError} VERSION_EXISTS when its version has other content */
-async function freeRevision(parts: RegistryParts, definition: FunctionDefinition, warnings: string[]): Promise<number | undefined> {
+/** What is stored under a definition's key. */
+type Taken =
+  | { readonly by: "nobody"; readonly revision: number }
+  | { readonly by: "same" }
+  | { readonly by: "other"; readonly existing: FunctionDefinition }
+
+async function lookUp(parts: RegistryParts, definition: FunctionDefinition, warnings: string[]): Promise<Taken> {
   const key = versionKey(definition.namespace, definition.name, definition.version)
   const stored = await parts.records.get(key)
-  if (stored?.value === undefined) return stored?.revision ?? 0
-  const existing = readable(() => decodeDefinition(key, stored.value as Uint8Array), warnings)
-  if (existing === undefined) return stored.revision
-  if (sameContent(existing, definition)) return undefined
-  throw versionExists(definition, existing)
+  if (stored?.value === undefined) return { by: "nobody", revision: stored?.revision ?? 0 }
+  const { value, revision } = stored
+  const existing = readable(() => decodeDefinition(key, value), warnings)
+  if (existing === undefined) return { by: "nobody", revision }
+  return sameContent(existing, definition) ? { by: "same" } : { by: "other", existing }
 }
 
 function nextRecord(previous: FunctionRecord | undefined, definition: FunctionDefinition): FunctionRecord {
@@ -203,12 +215,8 @@ function defaultFileName(manifest: FunctionManifest, artifact: NonNullable<Deplo
   return manifest.entry === undefined ? manifest.name : basename(manifest.entry)
 }
 
-function versionExists(ref: Required<FunctionRef>, existing: FunctionDefinition): FnError {
-  return FnError.of("VERSION_EXISTS", `${ref.namespace}/${ref.name}@${ref.version} was deployed before with other content`, {
-    details: {
-      deployedAt: existing.deployedAt,
-      deployedBy: existing.deployedBy,
-      ...(existing.artifact ? { digest: existing.artifact.digest } : {}),
-    },
+function versionExists({ namespace, name, version, deployedAt, deployedBy, artifact }: FunctionDefinition): FnError {
+  return FnError.of("VERSION_EXISTS", `${namespace}/${name}@${version} was deployed before with other content`, {
+    details: { deployedAt, deployedBy, ...(artifact ? { digest: artifact.digest } : {}) },
   })
 }

@@ -17,7 +17,7 @@ export function createMemoryRegistry(options: { readonly logger?: Logger } = {})
 type Listener = (entry: StoredEntry) => void
 
 /** See RecordStore. Every method yields once, as a real store would, so that races show in tests. */
-class MemoryStore implements RecordStore {
+export class MemoryStore implements RecordStore {
   readonly #revisions = new Map<string, StoredEntry[]>()
   readonly #listeners = new Set<Listener>()
   #sequence = 0
@@ -89,7 +89,7 @@ class MemoryStore implements RecordStore {
 }
 
 /** See ArtifactStore. */
-class MemoryArtifacts implements ArtifactStore {
+export class MemoryArtifacts implements ArtifactStore {
   readonly #bytes = new Map<string, Uint8Array>()
 
   async put(
