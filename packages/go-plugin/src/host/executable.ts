@@ -18,6 +18,7 @@ const ELF_MACHINES: Readonly<Record<string, number>> = {
   riscv64: 243,
   loong64: 258,
 }
+const ELF_TYPE = { executable: 2, shared: 3 }
 const MACH_O_MAGICS: ReadonlySet<number> = new Set([0xfeedface, 0xfeedfacf, 0xcefaedfe, 0xcffaedfe, 0xcafebabe])
 const BINFMT_DIR = "/proc/sys/fs/binfmt_misc"
 
@@ -31,8 +32,8 @@ export function resolveExecutable(command: string, options: { cwd?: string | und
   if (!stats.isFile()) throw refuse(path, "is not a file")
   if (process.platform === "win32") return path
   if ((stats.mode & 0o111) === 0) throw refuse(path, `has no executable bit (mode ${octal(stats)})`)
-  const format = formatOf(readHead(path))
-  if (format !== "native" && !(format.startsWith("ELF") && hasForeignFormats()))
+  const format = formatOf(readHead(path), stats.size)
+  if (format !== "native" && !(format.startsWith("ELF for") && hasForeignFormats()))
     throw refuse(path, `cannot run here (${process.platform} ${process.arch}): ${format}`)
   return path
 }
@@ -48,23 +49,34 @@ export function describeExecutable(path: string): string {
 }
 
 /** `native`, or in words what the file is instead. */
-export function formatOf(head: Buffer): string {
+export function formatOf(head: Buffer, sizeBytes: number): string {
   if (head.length === 0) return "the file is empty"
   if (head.subarray(0, 2).toString("latin1") === "#!") return "native"
   if (head.length >= 20 && head.readUInt32BE(0) === 0x7f454c46)
-    return process.platform === "linux" ? elfFormat(head) : "ELF, a Linux program"
+    return process.platform === "linux" ? elfFormat(head, sizeBytes) : "ELF, a Linux program"
   if (head.length >= 4 && MACH_O_MAGICS.has(head.readUInt32BE(0)))
     return process.platform === "darwin" ? "native" : "Mach-O, a macOS program"
   if (head.subarray(0, 2).toString("latin1") === "MZ") return "PE, a Windows program"
   return "neither a program nor a script that begins with #!"
 }
 
-function elfFormat(head: Buffer): string {
-  const machine = head[5] === 2 ? head.readUInt16BE(18) : head.readUInt16LE(18)
+function elfFormat(head: Buffer, sizeBytes: number): string {
+  const is64 = head[4] === 2
+  if (head.length < (is64 ? 64 : 52)) return "a damaged ELF program"
+  const big = head[5] === 2
+  const u16 = (at: number): number => (big ? head.readUInt16BE(at) : head.readUInt16LE(at))
+  const u32 = (at: number): number => (big ? head.readUInt32BE(at) : head.readUInt32LE(at))
+  const machine = u16(18)
   const own = ELF_MACHINES[process.arch]
-  if (own === undefined || machine === own) return "native"
-  const name = Object.entries(ELF_MACHINES).find(([, number]) => number === machine)?.[0] ?? `machine ${machine}`
-  return `ELF for ${name}`
+  if (own !== undefined && machine !== own) {
+    const name = Object.entries(ELF_MACHINES).find(([, number]) => number === machine)?.[0] ?? `machine ${machine}`
+    return `ELF for ${name}`
+  }
+  // What the kernel itself asks before it calls a file a program; it answers ENOEXEC otherwise, and the file would go to sh.
+  const headersAt = is64 ? u32(big ? 36 : 32) : u32(28)
+  const [entrySize, count] = is64 ? [u16(54), u16(56)] : [u16(42), u16(44)]
+  const isProgram = u16(16) === ELF_TYPE.executable || u16(16) === ELF_TYPE.shared
+  return isProgram && count > 0 && headersAt + entrySize * count <= sizeBytes ? "native" : "a damaged ELF program"
 }
 
 /** Whether the kernel was told to run other formats (qemu-user, as on multi-architecture build hosts). */

@@ -63,10 +63,11 @@ export const DEFAULT_START_TIMEOUT_MS = 60_000
  * @throws {FnError} BAD_HANDSHAKE, PLUGIN_PROTOCOL, PLUGIN_EXITED, PLUGIN_START_TIMEOUT, PLUGIN_NOT_EXECUTABLE, CHECKSUM_MISMATCH, CANCELLED; nothing is left running then
  */
 export async function launchPlugin(options: LaunchOptions): Promise<PluginProcess> {
-  options.signal?.throwIfAborted()
+  refuseIfAborted(options.signal)
   if (options.handshake.protocolVersions.length === 0) throw FnError.of("INVALID_REQUEST", "the handshake names no protocol version")
   const path = resolveExecutable(options.command, { cwd: options.cwd, path: options.env?.PATH })
   await verifyChecksums(options.checksums ?? [])
+  refuseIfAborted(options.signal)
   const certificate = (options.autoMtls ?? !options.credentials) ? createCertificate() : undefined
   return await new Launch(options, path, certificate).run()
 }
@@ -215,6 +216,10 @@ class Launch {
       cause: thrown,
     })
   }
+}
+
+function refuseIfAborted(signal: AbortSignal | undefined): void {
+  if (signal?.aborted) throw FnError.from(signal.reason, "cancelled", "CANCELLED")
 }
 
 function peerTls(certificate: Certificate, line: HandshakeLine): PeerTls {

@@ -19,6 +19,8 @@ export function startWatch(timeoutMs: number, signal: AbortSignal | undefined): 
   failed.catch(() => undefined)
   const timer = setTimeout(() => fail(FnError.of("PLUGIN_START_TIMEOUT", `the plugin was not ready within ${timeoutMs} ms`)), timeoutMs)
   const onAbort = (): void => fail(FnError.from(signal?.reason, "cancelled", "CANCELLED"))
+  // It may have been aborted before anybody listened.
+  if (signal?.aborted) onAbort()
   signal?.addEventListener("abort", onAbort, { once: true })
   return {
     race: (work) => Promise.race([work, failed]),

@@ -155,7 +155,12 @@ class ServedPlugin {
       this.#tls = { certPem: this.#certificate.certPem, keyPem: this.#certificate.keyPem, peerCertPem: settings.clientCertificatePem }
     }
     this.#broker = new StreamBroker({ tls: this.#tls, listen: this.#listen })
-    this.#endStreams = addPluginServices(this.#server, { output, broker: this.#broker, logger: this.#logger, onShutdown: () => this.onShutdown() })
+    this.#endStreams = addPluginServices(this.#server, {
+      output,
+      broker: this.#broker,
+      logger: this.#logger,
+      onShutdown: () => this.onShutdown(),
+    })
     options.versions[this.version]?.(this.#server, this.#broker)
   }
 

@@ -61,7 +61,10 @@ function healthService(track: Track): health.HealthServer {
 }
 
 /** The host opens one stream for the plugin's life; one more while it is open ends at once, as Go's does. */
-function brokerStream({ broker, logger }: ServiceParts, track: Track): handleBidiStreamingCall<goPluginBroker.ConnInfo, goPluginBroker.ConnInfo> {
+function brokerStream(
+  { broker, logger }: ServiceParts,
+  track: Track,
+): handleBidiStreamingCall<goPluginBroker.ConnInfo, goPluginBroker.ConnInfo> {
   let attached = false
   return (call) => {
     logger.debug("host opened the broker stream")
