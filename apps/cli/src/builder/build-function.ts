@@ -33,6 +33,8 @@ export interface BuiltFunction {
   readonly sourceDigest?: string
   /** Absolute paths of the files that went in, fn.yaml first, for watching. */
   readonly inputs: readonly string[]
+  /** Absolute paths of what fn.yaml's own build command left in the folder. */
+  readonly outputs: readonly string[]
   readonly warnings: readonly string[]
   /** Whether an earlier build was used. */
   readonly cached: boolean
@@ -55,9 +57,10 @@ export async function buildFunction(dir: string, options: BuildOptions): Promise
   }
   const manifestPath = join(folder, MANIFEST_FILE)
   const built = await buildArtifact(input)
-  if (built === undefined) return { manifest, inputs: [manifestPath], warnings: [], cached: false }
+  if (built === undefined) return { manifest, inputs: [manifestPath], outputs: [], warnings: [], cached: false }
   const { path, fileName, sourceDigest, inputs, warnings, cached } = built
-  return { manifest, artifact: { path, fileName }, sourceDigest, inputs: [manifestPath, ...inputs], warnings, cached }
+  const outputs = manifest.build === undefined ? [] : [path]
+  return { manifest, artifact: { path, fileName }, sourceDigest, inputs: [manifestPath, ...inputs], outputs, warnings, cached }
 }
 
 async function buildArtifact(input: BuildInput): Promise<BuiltArtifact | undefined> {

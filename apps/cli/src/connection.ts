@@ -1,0 +1,60 @@
+import { DEFAULT_NAMESPACE, type FunctionRef, parseRef } from "@fn/core"
+import { connectNats, NATS_OPTION_FLAGS, type NatsConnection, type NatsOptions, natsOptionsFromFlags } from "@fn/nats"
+import { connectRegistry, type Registry } from "@fn/registry"
+import { type Command, Option } from "commander"
+import type { Io } from "./io.js"
+
+/** What commander parsed, by the names of the flags. */
+export type Flags = Readonly<Record<string, unknown>>
+
+/** NATS and what the platform keeps in it. */
+export interface Platform extends AsyncDisposable {
+  readonly nc: NatsConnection
+  readonly registry: Registry
+  readonly options: NatsOptions
+}
+
+/** Declares the flags that every command with a connection has. */
+export function addConnectionFlags(command: Command): Command {
+  for (const { flag, value, description, env } of NATS_OPTION_FLAGS) {
+    command.addOption(new Option(`${flag} <${value}>`, `${description}; ${env}`).helpGroup("Connection:"))
+  }
+  return command
+}
+
+/** Declares `--namespace`. */
+export function addNamespaceFlag(command: Command, meaning: string): Command {
+  return command.addOption(new Option("--namespace <name>", `${meaning}; FN_NAMESPACE`))
+}
+
+/** The namespace that is meant where none is spelled. */
+export function namespaceOf(flags: Flags, io: Pick<Io, "env">): string {
+  return (flags.namespace as string | undefined) ?? (io.env.FN_NAMESPACE || DEFAULT_NAMESPACE)
+}
+
+/** The function a person named. @throws {FnError} invalid_argument INVALID_NAME, INVALID_VERSION */
+export function refOf(text: string, flags: Flags, io: Pick<Io, "env">): FunctionRef {
+  return parseRef(text, namespaceOf(flags, io))
+}
+
+/** Connects as the flags and the environment say. @throws {FnError} INVALID_CONFIG, NATS_UNREACHABLE, NATS_AUTH, NOT_SET_UP */
+export async function openPlatform(flags: Flags, io: Pick<Io, "env">): Promise<Platform> {
+  const options = { name: "fn", ...natsOptionsFromFlags(flags, io.env) }
+  const nc = await connectNats(options)
+  try {
+    const registry = await connectRegistry(nc, registryOptions(options))
+    const close = async (): Promise<void> => {
+      await registry.close()
+      await nc.close()
+    }
+    return { nc, registry, options, [Symbol.asyncDispose]: close }
+  } catch (thrown) {
+    await nc.close()
+    throw thrown
+  }
+}
+
+/** What the registry wants of the connection's options. */
+export function registryOptions({ prefix, jsDomain }: NatsOptions): { prefix?: string; jsDomain?: string } {
+  return { ...(prefix === undefined ? {} : { prefix }), ...(jsDomain === undefined ? {} : { jsDomain }) }
+}

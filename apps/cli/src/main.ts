@@ -1,0 +1,28 @@
+#!/usr/bin/env node
+/** The process around the command: the only file of this app that touches environment, signals, standard streams and exit. */
+import process from "node:process"
+import { runCli } from "./cli.js"
+import { ExitCode } from "./exit-code.js"
+
+const stopping = new AbortController()
+
+/** The first signal asks to finish, the second ends the process at once; the kernel then ends its children. */
+function onSignal(): void {
+  if (stopping.signal.aborted) process.exit(ExitCode.interrupted)
+  stopping.abort(new DOMException("interrupted", "AbortError"))
+}
+process.on("SIGINT", onSignal)
+process.on("SIGTERM", onSignal)
+// The reader of a pipe went away (fn list | head): there is nobody to write to, and nothing wrong with that.
+process.stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? ExitCode.ok : ExitCode.functionFailed))
+
+const code = await runCli(process.argv.slice(2), {
+  cwd: process.cwd(),
+  env: process.env,
+  stdin: process.stdin,
+  stdout: process.stdout,
+  stderr: process.stderr,
+  signal: stopping.signal,
+})
+// Pipes are written synchronously on Linux but not everywhere: exit once everything is out.
+process.stdout.write("", () => process.exit(code))

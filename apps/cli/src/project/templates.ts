@@ -1,0 +1,19 @@
+import { fileURLToPath } from "node:url"
+
+/** What `fn init` can write. The files are in templates/{name}/. */
+export const TEMPLATES = {
+  ts: { summary: "TypeScript, run as a module", test: "npm install && npm test" },
+  "ts-plugin": { summary: "TypeScript, a program of its own", test: "npm install && npm test" },
+  go: { summary: "Go, a program of its own", test: "go test ./..." },
+} as const satisfies Record<string, { summary: string; test: string }>
+export type TemplateName = keyof typeof TEMPLATES
+
+/** Whether there is such a template. */
+export function isTemplate(name: string): name is TemplateName {
+  return Object.hasOwn(TEMPLATES, name)
+}
+
+/** Folder of a template's files. */
+export function templateFolder(name: TemplateName): string {
+  return fileURLToPath(new URL(`../../templates/${name}`, import.meta.url))
+}
