@@ -1,7 +1,7 @@
 /** What every registry must do, wherever it keeps its records. Run by memory.test.ts and nats/registry.test.ts. */
 import { readFile, writeFile } from "node:fs/promises"
 import { join } from "node:path"
-import { FnError } from "@fn/core"
+import type { FnError } from "@fn/core"
 import { tempDir, until } from "@fn/testing"
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals"
 import type { DeployProgress, FunctionChange, FunctionManifest, Registry } from "../src/index.js"
@@ -189,7 +189,10 @@ export function describeRegistryContract(name: string, open: () => Promise<Contr
     test("settings without effect yet are stored with a warning", async () => {
       const result = await deploy(manifest({ retry: { attempts: 5 }, record: "all" }))
       expect(result.warnings.join("\n")).toMatch(/retry[\s\S]*record/)
-      expect(await registry.getDefinition(result.ref)).toMatchObject({ retry: { attempts: 5, initialMs: 1000, maxMs: 30_000 }, record: "all" })
+      expect(await registry.getDefinition(result.ref)).toMatchObject({
+        retry: { attempts: 5, initialMs: 1000, maxMs: 30_000 },
+        record: "all",
+      })
     })
 
     test("all problems of a manifest are reported together", async () => {
@@ -202,7 +205,9 @@ export function describeRegistryContract(name: string, open: () => Promise<Contr
 
     test("a module without an artifact, an empty one, and a builtin with one are refused", async () => {
       await expect(registry.deploy(manifest(), OK)).rejects.toMatchObject({ reason: "INVALID_ARTIFACT" })
-      await expect(registry.deploy(manifest(), { artifact: new Uint8Array(0), ...OK })).rejects.toMatchObject({ reason: "INVALID_ARTIFACT" })
+      await expect(registry.deploy(manifest(), { artifact: new Uint8Array(0), ...OK })).rejects.toMatchObject({
+        reason: "INVALID_ARTIFACT",
+      })
       await expect(deploy(manifest({ runtime: "builtin" }))).rejects.toMatchObject({ reason: "INVALID_ARTIFACT" })
       await expect(registry.deploy(manifest(), { artifact: { path: "/no/such/file" }, ...OK })).rejects.toMatchObject({
         reason: "INVALID_ARTIFACT",
@@ -336,9 +341,7 @@ export function describeRegistryContract(name: string, open: () => Promise<Contr
       const history = await registry.history(ref(wanted))
       expect(history).toHaveLength(10)
       expect(history[0]).not.toHaveProperty("record")
-      expect(history.slice(1).map(({ record }) => record?.activeVersion)).toEqual(
-        Array.from({ length: 9 }, (_, i) => `0.0.${11 - i}`),
-      )
+      expect(history.slice(1).map(({ record }) => record?.activeVersion)).toEqual(Array.from({ length: 9 }, (_, i) => `0.0.${11 - i}`))
       expect(history.every(({ at }) => !Number.isNaN(Date.parse(at)))).toBe(true)
       expect(await registry.history(ref(manifest()))).toEqual([])
     })
@@ -490,7 +493,9 @@ export function describeRegistryContract(name: string, open: () => Promise<Contr
 }
 
 /** A watch that keeps what it was told. */
-async function watch(registry: Registry): Promise<AsyncDisposable & { changes: FunctionChange[]; last(name: string): FunctionChange | undefined }> {
+async function watch(
+  registry: Registry,
+): Promise<AsyncDisposable & { changes: FunctionChange[]; last(name: string): FunctionChange | undefined }> {
   const stop = new AbortController()
   const changes: FunctionChange[] = []
   await registry.watch({ signal: stop.signal, onChange: (change) => changes.push(change) })

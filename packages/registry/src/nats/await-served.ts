@@ -11,7 +11,7 @@ import {
   Subjects,
 } from "@fn/core"
 import type { NatsConnection } from "@fn/nats"
-import { RequestError, TimeoutError } from "@nats-io/transport-node"
+import { NoRespondersError, RequestError, TimeoutError } from "@nats-io/transport-node"
 import type { AwaitServed } from "../records.js"
 import type { DeployProgress, HostResult } from "../registry.js"
 
@@ -59,7 +59,7 @@ async function* discover(nc: NatsConnection, prefix: string): AsyncGenerator<str
       if (host !== undefined) yield host
     }
   } catch (thrown) {
-    if (!(thrown instanceof Error) || thrown.name !== "NoRespondersError") throw thrown
+    if (!isNobody(thrown)) throw thrown
   }
 }
 
@@ -91,10 +91,14 @@ async function ask(
     const msg = await nc.request(subject, JSON.stringify(question), { timeout: leftMs })
     return resultOf(host, msg.json<Partial<HostStatus>>(), name, revision)
   } catch (thrown) {
-    if (thrown instanceof RequestError && thrown.isNoResponders()) return "gone"
+    if (isNobody(thrown)) return "gone"
     if (thrown instanceof TimeoutError) return "silent"
     return { host, served: false, error: { code: "unknown", reason: "UNKNOWN", message: messageOf(thrown) } }
   }
+}
+
+function isNobody(thrown: unknown): boolean {
+  return thrown instanceof NoRespondersError || (thrown instanceof RequestError && thrown.isNoResponders())
 }
 
 function resultOf(host: string, status: Partial<HostStatus>, name: string, revision: number): Answer {

@@ -1,5 +1,5 @@
-import { Kvm } from "@nats-io/kv"
 import { startTestServer } from "@fn/testing"
+import { Kvm } from "@nats-io/kv"
 import { describeRegistryContract } from "../../test/contract.js"
 import { connectRegistry } from "./connect.js"
 import { setupPlatform } from "./setup.js"

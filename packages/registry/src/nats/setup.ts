@@ -198,15 +198,14 @@ export async function checkFunctionsBucket(access: JetStreamAccess, names: Regis
 }
 
 /** Settings of a stream, if it is there. @throws {FnError} JETSTREAM_OFF, REGISTRY_TIMEOUT */
-async function findConfig({ nc, jsm, jsDomain }: JetStreamAccess, stream: string): Promise<StreamConfig | undefined> {
+async function findConfig({ jsm, jsDomain }: JetStreamAccess, stream: string): Promise<StreamConfig | undefined> {
   try {
     return (await jsm.streams.info(stream)).config
   } catch (thrown) {
     if (isStreamNotFound(thrown)) return undefined
-    // Nobody answers: there is no JetStream, or its stream has no leader for the moment. What the server says of itself tells them apart.
-    const isOff = isNotAnswered(thrown) && (jsDomain !== undefined || nc.info?.jetstream !== true)
-    if (!isOff) throw registryError(thrown, `looking for stream ${stream}`)
-    const where = jsDomain === undefined ? "on this server" : `in JetStream domain ${jsDomain}`
+    // Nobody listens on JetStream's API at all: a stream that only has no leader would be silent instead.
+    if (!isNotAnswered(thrown)) throw registryError(thrown, `looking for stream ${stream}`)
+    const where = jsDomain === undefined ? "on this server, or not for this account" : `in JetStream domain ${jsDomain}`
     throw FnError.of("JETSTREAM_OFF", `JetStream is not enabled ${where}`, { cause: thrown })
   }
 }

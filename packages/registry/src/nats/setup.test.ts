@@ -1,0 +1,163 @@
+import { startTestServer } from "@fn/testing"
+import { describe, expect, test } from "@jest/globals"
+import { jetstreamManager } from "@nats-io/jetstream"
+import { artifact, manifest } from "../../test/contract.js"
+import { connectRegistry } from "./connect.js"
+import { registryNames } from "./names.js"
+import { checkServerVersion, setupPlatform } from "./setup.js"
+
+describe("setupPlatform", () => {
+  test("creates the buckets once, then changes nothing", async () => {
+    await using server = await startTestServer()
+    const nc = await server.connect()
+    expect(await setupPlatform(nc)).toMatchObject({
+      clustered: false,
+      buckets: [
+        { name: "functions", kind: "kv", action: "created", changes: [] },
+        { name: "function-ARTIFACTS-default", kind: "object", action: "created", changes: [] },
+      ],
+    })
+    const jsm = await jetstreamManager(nc)
+    const { config } = await jsm.streams.info("KV_functions")
+    expect(config).toMatchObject({
+      max_msgs_per_subject: 10,
+      republish: { src: "$KV.functions.>", dest: "fn.registry.>" },
+      num_replicas: 1,
+    })
+    expect(config.max_bytes).toBeGreaterThan(0)
+    const again = await setupPlatform(nc)
+    expect(again.buckets.map(({ action }) => action)).toEqual(["unchanged", "unchanged"])
+  })
+
+  test("repairs settings that somebody changed, and says which; print only says it", async () => {
+    await using server = await startTestServer()
+    const nc = await server.connect()
+    await setupPlatform(nc, { maxBytes: 50_000_000 })
+    const jsm = await jetstreamManager(nc)
+    await jsm.streams.update("KV_functions", { max_msgs_per_subject: 3 })
+    await expect(connectRegistry(nc)).rejects.toMatchObject({
+      reason: "NOT_SET_UP",
+      message: expect.stringContaining("max_msgs_per_subject"),
+    })
+    const changes = ["max_msgs_per_subject: 3 → 10"]
+    expect((await setupPlatform(nc, { print: true })).buckets[0]).toMatchObject({ action: "changed", changes })
+    expect((await jsm.streams.info("KV_functions")).config.max_msgs_per_subject).toBe(3)
+    expect((await setupPlatform(nc)).buckets[0]).toMatchObject({ action: "changed", changes })
+    expect((await jsm.streams.info("KV_functions")).config).toMatchObject({ max_msgs_per_subject: 10, max_bytes: 50_000_000 })
+    const grown = await setupPlatform(nc, { maxBytes: 60_000_000 })
+    expect(grown.buckets.map((bucket) => bucket.changes)).toEqual([["max_bytes: 50000000 → 60000000"], ["max_bytes: 50000000 → 60000000"]])
+  })
+
+  test("a bucket whose feed was taken away gets it back", async () => {
+    await using server = await startTestServer()
+    const nc = await server.connect()
+    const jsm = await jetstreamManager(nc)
+    await jsm.streams.add({ name: "KV_functions", subjects: ["$KV.functions.>"], max_msgs_per_subject: 10, allow_rollup_hdrs: true })
+    await expect(connectRegistry(nc)).rejects.toMatchObject({ reason: "NOT_SET_UP" })
+    expect((await setupPlatform(nc)).buckets[0]).toMatchObject({
+      action: "changed",
+      changes: ["republish: none → $KV.functions.> → fn.registry.>"],
+    })
+    const registry = await connectRegistry(nc)
+    await registry.close()
+  })
+
+  test("where it never ran, there is nothing to connect to", async () => {
+    await using server = await startTestServer()
+    await expect(connectRegistry(await server.connect())).rejects.toMatchObject({ code: "failed_precondition", reason: "NOT_SET_UP" })
+  })
+
+  test("a server without JetStream is named as such", async () => {
+    await using server = await startTestServer({ jetstream: false })
+    const nc = await server.connect()
+    await expect(setupPlatform(nc)).rejects.toMatchObject({ reason: "JETSTREAM_OFF" })
+    await expect(connectRegistry(nc)).rejects.toMatchObject({ reason: "JETSTREAM_OFF" })
+    await expect(setupPlatform(nc, { jsDomain: "hub" })).rejects.toMatchObject({
+      reason: "JETSTREAM_OFF",
+      message: expect.stringContaining("hub"),
+    })
+  })
+
+  test("an account without JetStream is named as such", async () => {
+    await using server = await startTestServer({
+      config:
+        "accounts { APP { users: [ { user: app, password: app } ] }, JS { jetstream: enabled, users: [ { user: js, password: js } ] } }",
+    })
+    const nc = await server.connect({ user: "app", password: "app" })
+    await expect(setupPlatform(nc)).rejects.toMatchObject({ reason: "JETSTREAM_OFF" })
+  })
+
+  test("room that the server does not have is STORAGE_FULL, and so is a bucket that is full", async () => {
+    await using server = await startTestServer({
+      config: "accounts { APP { jetstream { max_mem: 1MB, max_file: 4MB }, users: [ { user: app, password: app } ] } }",
+    })
+    const nc = await server.connect({ user: "app", password: "app" })
+    await expect(setupPlatform(nc)).rejects.toMatchObject({ reason: "STORAGE_FULL" })
+    await setupPlatform(nc, { maxBytes: 1_000_000 })
+    const registry = await connectRegistry(nc)
+    await expect(registry.artifacts.put("default", new Uint8Array(1_500_000).fill(1))).rejects.toMatchObject({ reason: "STORAGE_FULL" })
+    await registry.close()
+  })
+
+  test.each([
+    ["2.9.9", false, "2.9.10"],
+    ["2.9.20", true, "2.9.21"],
+    ["2.8.4", true, "2.9.21"],
+    ["2.9.10-rc.1", false, "2.9.10"],
+  ])("nats-server %s (clustered: %s) is refused: %s is needed", (version, clustered, needed) => {
+    expect(() => checkServerVersion(version, clustered)).toThrow(expect.objectContaining({ reason: "SERVER_TOO_OLD" }))
+    expect(() => checkServerVersion(version, clustered)).toThrow(needed)
+  })
+
+  test("nats-server 2.9.10 standalone and 2.9.21 clustered are taken", () => {
+    checkServerVersion("2.9.10", false)
+    checkServerVersion("2.9.21", true)
+    checkServerVersion("2.15.2", true)
+  })
+})
+
+describe("prefixes", () => {
+  test("two platforms share an account and see nothing of each other", async () => {
+    await using server = await startTestServer()
+    const nc = await server.connect()
+    const blue = { prefix: "blue", maxBytes: 10_000_000 }
+    expect((await setupPlatform(nc, blue)).buckets.map(({ name }) => name)).toEqual(["blue-functions", "blue-ARTIFACTS-default"])
+    await setupPlatform(nc)
+    const one = await connectRegistry(nc)
+    const two = await connectRegistry(nc, { prefix: "blue" })
+    const seen: string[] = []
+    await one.watch({ onChange: (change) => seen.push(change.name) })
+    const ours = manifest()
+    const theirs = manifest()
+    await two.deploy(theirs, { artifact: artifact("theirs"), awaitServed: false })
+    const { digest } = await one.deploy(ours, { artifact: artifact("ours"), awaitServed: false })
+    expect(seen).toEqual([ours.name])
+    expect(await two.findFunction({ namespace: "default", name: ours.name })).toBeUndefined()
+    await expect(two.artifacts.get("default", digest as string)).rejects.toMatchObject({ reason: "ARTIFACT_NOT_FOUND" })
+    await one.close()
+    await two.close()
+  })
+
+  test("a prefix that is no NATS token is refused", async () => {
+    await using server = await startTestServer()
+    const nc = await server.connect()
+    await expect(setupPlatform(nc, { prefix: "a.b" })).rejects.toMatchObject({ reason: "INVALID_NAME" })
+    await expect(connectRegistry(nc, { prefix: ">" })).rejects.toMatchObject({ reason: "INVALID_NAME" })
+  })
+
+  test("no two pairs of prefix and namespace share an artifact bucket", () => {
+    expect(registryNames("x").artifacts("y-artifacts-z")).not.toBe(registryNames("x-artifacts-y").artifacts("z"))
+    expect(registryNames("x-ARTIFACTS-y").artifacts("z")).not.toBe(registryNames("x").artifacts("y"))
+  })
+
+  test("a namespace's bucket is made on its first deploy, like the default one", async () => {
+    await using server = await startTestServer()
+    const nc = await server.connect()
+    await setupPlatform(nc, { maxBytes: 20_000_000 })
+    const registry = await connectRegistry(nc)
+    await registry.artifacts.put("team-a", artifact("x"))
+    const jsm = await jetstreamManager(nc)
+    expect((await jsm.streams.info("OBJ_function-ARTIFACTS-team-a")).config).toMatchObject({ max_bytes: 20_000_000, num_replicas: 1 })
+    await registry.close()
+  })
+})
