@@ -21,7 +21,11 @@ export function fixture(name: string): string {
 }
 
 /** A spec of a plugin whose command is `command`. */
-export function specOf(command: string[], overrides: Partial<FunctionDefinition> = {}, logger: Logger = rememberingLogger().logger): InstanceSpec {
+export function specOf(
+  command: string[],
+  overrides: Partial<FunctionDefinition> = {},
+  logger: Logger = rememberingLogger().logger,
+): InstanceSpec {
   const fn = { namespace: "default", name: "everything", version: "1.2.3", instance: newId() }
   const definition: FunctionDefinition = {
     schema: 1,

@@ -2,8 +2,8 @@
 import { FnError, messageOf } from "@fn/core"
 import { decodeStatus, errorFromStatus, STATUS_DETAILS_TRAILER } from "@fn/core/plugin-wire"
 import type { PluginProcess } from "@fn/go-plugin"
-import { plugin } from "@fn/proto"
 import { describeExit, type ExitInfo } from "@fn/process"
+import { plugin } from "@fn/proto"
 import { type ServiceError, status } from "@grpc/grpc-js"
 import { within } from "./within.js"
 

@@ -4,12 +4,13 @@
  * Phases: ready → closing (its owner ends it) or dead (the process ended, or its stream broke) → over, told by `exited`.
  * Made by plugin-starter.ts; the calls run in stream-calls.ts or unary-calls.ts.
  */
+
+import type { WireEvent } from "@fn/core"
 import { FnError, type Logger, messageOf } from "@fn/core"
 import { durationFromMs } from "@fn/core/plugin-wire"
 import type { PluginProcess } from "@fn/go-plugin"
 import type { plugin } from "@fn/proto"
 import { Metadata } from "@grpc/grpc-js"
-import type { WireEvent } from "@fn/core"
 import type { Execution, Instance } from "../instance.js"
 import type { PluginCalls } from "./plugin-calls.js"
 import { crashError, EXIT_LAG_MS } from "./plugin-error.js"
@@ -55,7 +56,9 @@ export class PluginInstance implements Instance {
   /** The stream broke. The process follows, unless it is only the stream: then it is ended, because its open calls have no answer. */
   async broke(thrown: unknown): Promise<void> {
     if (this.#closing || (await within(EXIT_LAG_MS, this.#parts.process.exited))) return
-    this.#broken = FnError.of("FUNCTION_CRASHED", `the plugin's stream broke while its process lived: ${messageOf(thrown)}`, { cause: thrown })
+    this.#broken = FnError.of("FUNCTION_CRASHED", `the plugin's stream broke while its process lived: ${messageOf(thrown)}`, {
+      cause: thrown,
+    })
     await this.#parts.process.close({ shutdownTimeoutMs: 0, graceMs: 0 })
   }
 
@@ -82,11 +85,17 @@ export class PluginInstance implements Instance {
     const { client, process, logger } = this.#parts
     return new Promise((resolve) => {
       void process.exited.then(() => resolve())
-      client.shutdown({ grace: durationFromMs(timeoutMs * 0.8) }, new Metadata(), { deadline: Date.now() + timeoutMs }, (error, response) => {
-        if (error && !process.exit) logger.warn("plugin failed at its shutdown", { cause: error.details })
-        else if (response && response.callsAbandoned > 0n) logger.warn("plugin left calls behind", { calls: Number(response.callsAbandoned) })
-        resolve()
-      })
+      client.shutdown(
+        { grace: durationFromMs(timeoutMs * 0.8) },
+        new Metadata(),
+        { deadline: Date.now() + timeoutMs },
+        (error, response) => {
+          if (error && !process.exit) logger.warn("plugin failed at its shutdown", { cause: error.details })
+          else if (response && response.callsAbandoned > 0n)
+            logger.warn("plugin left calls behind", { calls: Number(response.callsAbandoned) })
+          resolve()
+        },
+      )
     })
   }
 }

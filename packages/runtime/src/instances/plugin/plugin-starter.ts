@@ -127,7 +127,9 @@ class PluginStart {
       workDir: tmpdir(),
       hostMetadata: { "fn.namespace": fn.namespace, "fn.name": fn.name, "fn.version": fn.version },
     }
-    const { diagnostics } = await this.#ask<plugin.InitializeResponse>((meta, options, done) => client.initialize(request, meta, options, done))
+    const { diagnostics } = await this.#ask<plugin.InitializeResponse>((meta, options, done) =>
+      client.initialize(request, meta, options, done),
+    )
     for (const { severity, summary, detail, configPath } of diagnostics)
       if (severity === plugin.Diagnostic_Severity.SEVERITY_WARNING) logger.warn(summary, { detail, configPath })
     const error = initializeError(diagnostics)

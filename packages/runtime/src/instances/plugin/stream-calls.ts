@@ -49,6 +49,7 @@ export class StreamCalls implements PluginCalls {
   #credit = 0
   #nextCallId = 1n
   #draining = false
+  #over = false
   #failure: FnError | undefined
 
   constructor(stream: Stream, options: StreamCallsOptions) {
@@ -65,8 +66,12 @@ export class StreamCalls implements PluginCalls {
       for (const frame of envelope.frames) this.#receive(frame)
     })
     stream.on("error", (thrown) => this.#ended(thrown))
-    stream.on("end", () => this.#ended(new Error("the plugin ended its stream")))
-    this.#send(0n, { $case: "open", value: { streamId: options.streamId, outputCredit: OUTPUT_CREDIT, logLevel: plugin.LogLevel.LOG_LEVEL_TRACE } })
+    // Not "end": that comes before an error, too.
+    stream.on("status", () => this.#ended(new Error("the plugin ended its stream")))
+    this.#send(0n, {
+      $case: "open",
+      value: { streamId: options.streamId, outputCredit: OUTPUT_CREDIT, logLevel: plugin.LogLevel.LOG_LEVEL_TRACE },
+    })
   }
 
   execute(execution: Execution): Promise<WireEvent[]> {
@@ -178,6 +183,8 @@ export class StreamCalls implements PluginCalls {
   }
 
   #ended(thrown: unknown): void {
+    if (this.#over) return
+    this.#over = true
     this.#batch.close()
     if (!this.#draining) this.#options.onBroken(thrown)
     this.#settleDrained()
