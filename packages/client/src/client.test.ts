@@ -133,7 +133,11 @@ describe("errors of a call", () => {
     ["a batch that is no array", "content-type: application/cloudevents-batch+json\r\n", "{}"],
     ["structured junk", "content-type: application/cloudevents+json\r\n", "{"],
     ["an event without id", "ce-type: a\r\nce-source: b\r\nce-specversion: 1.0\r\n", ""],
-    ["data that is not what it says", "ce-id: 1\r\nce-type: a\r\nce-source: b\r\nce-specversion: 1.0\r\ncontent-type: application/json\r\n", "{"],
+    [
+      "data that is not what it says",
+      "ce-id: 1\r\nce-type: a\r\nce-source: b\r\nce-specversion: 1.0\r\ncontent-type: application/json\r\n",
+      "{",
+    ],
   ])("a reply that is no event fails as BAD_OUTPUT: %s", async (_name, lines, body) => {
     await using platform = await startPlatform()
     await platform.deploy("odd")
@@ -174,7 +178,11 @@ describe("errors of a call", () => {
     await platform.deploy("echo")
     await platform.peer.serve("function.js.echo", echo)
     const failed = await platform.client.tryInvoke("echo", { ...event, datacontenttype: "a/b", data: Buffer.alloc(65_500) })
-    expect(!failed.ok && failed.error).toMatchObject({ code: "resource_exhausted", reason: "PAYLOAD_TOO_LARGE", details: { limitBytes: 65_536 } })
+    expect(!failed.ok && failed.error).toMatchObject({
+      code: "resource_exhausted",
+      reason: "PAYLOAD_TOO_LARGE",
+      details: { limitBytes: 65_536 },
+    })
     expect(!failed.ok && failed.error.message).toContain("65536")
     expect(platform.peer.calls).toHaveLength(0)
     await platform.client.invoke("echo", { ...event, datacontenttype: "a/b", data: Buffer.alloc(60_000) })
@@ -347,8 +355,13 @@ describe("connection", () => {
   })
 
   test("a user who may not publish to the function hears so at once", async () => {
-    const permissions = 'authorization { users: [{ user: a, password: a }, { user: b, password: b, permissions: { publish: { deny: "function.js.>" } } }] }'
-    await using platform = await startPlatform({ server: { config: permissions, jetstream: false }, user: { user: "a", password: "a" }, clientUser: { user: "b", password: "b" } })
+    const permissions =
+      'authorization { users: [{ user: a, password: a }, { user: b, password: b, permissions: { publish: { deny: "function.js.>" } } }] }'
+    await using platform = await startPlatform({
+      server: { config: permissions, jetstream: false },
+      user: { user: "a", password: "a" },
+      clientUser: { user: "b", password: "b" },
+    })
     await platform.deploy("echo")
     await platform.peer.serve("function.js.echo", echo)
     await expect(platform.client.invoke("echo", event)).rejects.toMatchObject({ code: "permission_denied", reason: "NATS_PERMISSION" })

@@ -8,6 +8,7 @@ const nc = await connectNats({ servers: url })
 const running = new Set()
 const status = (msg) => {
   const { invocationId } = msg.json()
+  process.stdout.write("question\n")
   msg.respond(JSON.stringify({ host, phase: "ready", functions: [], runningInvocation: running.has(invocationId) }))
 }
 await startMicroService(nc, {

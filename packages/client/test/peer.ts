@@ -21,8 +21,8 @@ import {
   newId,
   RUNTIME_SERVICE_NAME,
   readHeaderBlock,
-  type StatusRequest,
   STRUCTURED_TYPE,
+  type StatusRequest,
   type WireEvent,
 } from "@fn/core"
 import { type MicroService, type NatsConnection, publishRaw, type RawMsg, rawHeaders, startMicroService } from "@fn/nats"
@@ -158,7 +158,9 @@ function received(nc: NatsConnection, msg: RawMsg, host: string, running: Set<st
   }
   const invocationId = headers.get(Header.invocationId) ?? ""
   const raw = (lines: string, body: Uint8Array | string): void =>
-    publishRaw(nc, msg.reply as string, Buffer.from(body), { headerBlock: headerBlock(headerLine(Header.invocationId, invocationId) + lines) })
+    publishRaw(nc, msg.reply as string, Buffer.from(body), {
+      headerBlock: headerBlock(headerLine(Header.invocationId, invocationId) + lines),
+    })
   return {
     subject: msg.subject,
     headers,

@@ -1,0 +1,17 @@
+// A real host in a process of its own, to be killed. Its builtin `work` writes the event's id into a file, takes its time, and answers.
+// argv: NATS url, data folder, file.
+import { appendFileSync } from "node:fs"
+import { setTimeout as delay } from "node:timers/promises"
+import { connectNats } from "@fn/nats"
+import { connectRegistry } from "@fn/registry"
+import { startRuntime } from "@fn/runtime"
+
+const [, , url, dataDir, file] = process.argv
+const nc = await connectNats({ servers: url })
+const work = async (event) => {
+  appendFileSync(file, `${event.id}\n`)
+  await delay(event.data.ms)
+  return { type: "work.done", data: { id: event.id } }
+}
+await startRuntime({ nc, registry: await connectRegistry(nc), dataDir, builtins: { work }, limits: { spares: false } })
+process.stdout.write("ready\n")
