@@ -1,4 +1,6 @@
 export type { ExecutionReport } from "./dispatch/dispatcher.js"
 export type { Execution, Instance, InstanceSpec, InstanceStarter } from "./instances/instance.js"
+export { createPluginStarter, type PluginStarterOptions } from "./instances/plugin/plugin-starter.js"
 export { DEFAULT_LIMITS, type RuntimeLimits, type RuntimeOptions } from "./options.js"
 export { RuntimeService, startRuntime } from "./runtime-service.js"
+export { VERSION } from "./version.js"

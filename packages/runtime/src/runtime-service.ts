@@ -36,7 +36,7 @@ import { Ingress } from "./ingress/ingress.js"
 import { createBuiltinStarter } from "./instances/builtin/builtin-instance.js"
 import type { InstanceStarter } from "./instances/instance.js"
 import { createModuleStarter } from "./instances/module/module-starter.js"
-// import { createPluginStarter } from "./instances/plugin/plugin-starter.js"
+import { createPluginStarter } from "./instances/plugin/plugin-starter.js"
 import { InstancePool } from "./instances/pool.js"
 import { DEFAULT_LIMITS, type RuntimeLimits, type RuntimeOptions } from "./options.js"
 import { answerStatus, type HostStatusSource, hostStatus, parseStatusRequest } from "./status/host-status.js"
@@ -102,7 +102,7 @@ export class RuntimeService implements AsyncDisposable {
     this.#starters = new Map<RuntimeKind, InstanceStarter>([
       ["builtin", createBuiltinStarter(this.#builtins)],
       ["module", createModuleStarter({ spares: this.#limits.spares })],
-      // ["plugin", createPluginStarter({ logger: this.#logger, startTimeoutMs: this.#limits.pluginStartTimeoutMs })],
+      ["plugin", createPluginStarter({ logger: this.#logger, startTimeoutMs: this.#limits.pluginStartTimeoutMs })],
     ])
     this.#dispatcher = new Dispatcher({
       open: (fn, version) => this.#open(fn, version),
