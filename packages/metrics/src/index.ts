@@ -1,1 +1,1 @@
-export {}
+export { createPrometheusInstruments, type PrometheusInstruments, type PrometheusOptions } from "./prometheus.js"
