@@ -1,0 +1,86 @@
+import type { Readable, Writable } from "node:stream"
+import type { LogLevel } from "@fn/core"
+import { type Child, type ExitInfo, spawnChild } from "@fn/process"
+import { LineSplitter } from "../../src/log/line-splitter.js"
+import { goKv } from "./go-kv.js"
+import { defer, type LoggedLine, tsKv } from "./kv.js"
+import { until } from "./until.js"
+
+/** What the Go host reports of a command. */
+export interface Report {
+  readonly event: string
+  readonly result?: string
+  readonly error?: string
+  readonly code?: number
+  readonly ms: number
+}
+
+/** A real Go host with our plugin under it. */
+export interface GoHost {
+  readonly child: Child
+  /** The host's own process id; `child` may be a wrapper around it. */
+  readonly pid: number
+  /** The plugin's process id. */
+  readonly pluginPid: number
+  do(command: string, arg?: string): Promise<Report>
+  /** What the plugin printed, as the host got it. */
+  printed(channel: "stdout" | "stderr"): string
+  /** The host's own log, the plugin's lines among it. */
+  readonly log: readonly LoggedLine[]
+  /** Closes the host's stdin, so that it ends as a host does. */
+  end(): Promise<ExitInfo>
+}
+
+/** Starts the host; rejects with its words when the plugin does not start. */
+export async function startGoHost(options: { mtls?: boolean; faults?: string[]; ownSession?: boolean } = {}): Promise<GoHost> {
+  const plugin = tsKv(...(options.faults ?? []))
+  // In a session of its own nothing of what ends the host ends the plugin, too.
+  const [command, ...wrapper] = options.ownSession ? ["setsid", "--wait", goKv()] : [goKv()]
+  const child = spawnChild({
+    command: command as string,
+    args: [...wrapper, "host", ...(options.mtls ? ["--mtls"] : []), "--", plugin.command, ...plugin.args],
+    env: { PATH: process.env.PATH ?? "" },
+    stdio: ["pipe", "pipe", "pipe"],
+  })
+  defer(() => child.kill())
+  const reports: Report[] = []
+  const log: LoggedLine[] = []
+  const printed = { stdout: "", stderr: "" }
+  lines(child.stdout, (line) => {
+    const report = JSON.parse(line) as Report
+    if (report.event === "stdout" || report.event === "stderr") printed[report.event] += report.result
+    else reports.push(report)
+  })
+  lines(child.stderr, (line) => {
+    // The wrapper's own last words are no JSON.
+    if (!line.startsWith("{")) return void log.push({ level: "error", message: line, fields: {} })
+    const { "@level": level, "@message": message, ...fields } = JSON.parse(line) as HclogRecord
+    log.push({ level, message, fields })
+  })
+  const next = () => until(() => reports.shift(), { name: "the Go host's report", timeoutMs: 10_000 })
+  const started = await next()
+  if (started.event !== "started") throw new Error(started.error)
+  const [pid, pluginPid] = (started.result ?? "").split(" ").map(Number) as [number, number]
+  return {
+    child,
+    pid,
+    pluginPid,
+    do: (command, arg = "") => {
+      ;(child.stdin as Writable).write(`${JSON.stringify({ do: command, arg })}\n`)
+      return next()
+    },
+    printed: (channel) => printed[channel],
+    log,
+    end: () => {
+      child.stdin?.end()
+      return child.exited
+    },
+  }
+}
+
+type HclogRecord = { "@level": LogLevel; "@message": string } & Record<string, unknown>
+
+function lines(stream: Readable | null, onLine: (line: string) => void): void {
+  const splitter = new LineSplitter(onLine, 64 * 1024 * 1024)
+  stream?.on("data", (chunk: Buffer) => splitter.push(chunk))
+}
