@@ -1,1 +1,7 @@
-module.exports = { ...require("../../jest.config.base.cjs"), displayName: "cli", rootDir: __dirname }
+module.exports = {
+  ...require("../../jest.config.base.cjs"),
+  displayName: "cli",
+  rootDir: __dirname,
+  // Projects to copy, all called __NAME__.
+  modulePathIgnorePatterns: ["<rootDir>/templates/"],
+}

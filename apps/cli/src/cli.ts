@@ -3,6 +3,7 @@ import { FnError } from "@fn/core"
 import { Command, CommanderError } from "commander"
 import { deleteCommand } from "./commands/delete.js"
 import { deployCommand } from "./commands/deploy.js"
+import { devCommand } from "./commands/dev.js"
 import { getCommand } from "./commands/get.js"
 import { initCommand } from "./commands/init.js"
 import { invokeCommand } from "./commands/invoke.js"
@@ -19,6 +20,7 @@ import { VERSION } from "./version.js"
 
 const VERBS = [
   initCommand,
+  devCommand,
   deployCommand,
   invokeCommand,
   listCommand,

@@ -1,0 +1,196 @@
+/**
+ * `fn dev`: NATS, a host, a gateway and a registry in one process, and the folders under watch.
+ *
+ * Phases: starting (each part after what it needs; whatever fails takes down what stands) → running → stopping (in reverse: no new
+ * requests, running executions finish, then NATS). NATS is a child that the kernel ends with this process.
+ */
+import { join, relative, resolve } from "node:path"
+import { type Client, connectClient } from "@fn/client"
+import { FnError, formatRef, messageOf } from "@fn/core"
+import { type Gateway, startGateway } from "@fn/gateway"
+import { connectNats, findNatsServer, type NatsConnection, type NatsOptions, startNatsServer } from "@fn/nats"
+import { connectRegistry, type Registry, setupPlatform } from "@fn/registry"
+import { startRuntime } from "@fn/runtime"
+import { registryOptions } from "../connection.js"
+import type { Io } from "../io.js"
+import { type Builtin, loadBuiltins } from "./builtins.js"
+import type { DevConsole } from "./console.js"
+import { DevFunction } from "./dev-function.js"
+import { createDevLogger } from "./dev-logger.js"
+import { baseVersion, contentDigest, devVersion } from "./dev-version.js"
+import { lockDataDir } from "./lock.js"
+
+/** How `fn dev` was asked to run. */
+export interface DevOptions {
+  /** Folders of functions, as the person wrote them. */
+  readonly dirs: readonly string[]
+  /** Absolute path. */
+  readonly dataDir: string
+  readonly namespace: string
+  /** Absolute path of a module with builtins. */
+  readonly builtins?: string | undefined
+  /** Connect to this NATS instead of starting one. */
+  readonly nats?: NatsOptions | undefined
+  /** Of the NATS that is started; 0 is a free one. */
+  readonly natsPort: number
+  readonly httpPort: number
+}
+
+/** A running `fn dev`. */
+export interface DevSession {
+  readonly natsUrl: string
+  readonly httpUrl: string
+  /** Settles with what ended it, if anything but {@link stop} did: NATS or the host is gone. Never rejects. */
+  readonly broken: Promise<FnError>
+  /** Finishes what runs, then ends everything. */
+  stop(): Promise<void>
+}
+
+const GRACE_MS = 10_000
+
+/**
+ * Starts everything and deploys the folders; one that does not build is reported, and stays under watch.
+ * @throws {FnError} PORT_IN_USE, DATA_DIR_IN_USE, NATS_SERVER_MISSING, NATS_UNREACHABLE, LOAD_FAILED …; nothing is left running then
+ */
+export async function startDevSession(options: DevOptions, io: Io, console: DevConsole): Promise<DevSession> {
+  const closers: (() => Promise<unknown>)[] = []
+  const stop = async (): Promise<void> => {
+    for (let close = closers.pop(); close; close = closers.pop()) {
+      // One part that does not end well must not keep the others from ending.
+      await close().catch((thrown: unknown) => console.warn(`while stopping: ${messageOf(thrown)}`))
+    }
+  }
+  try {
+    return await start(options, { io, console, closers, stop })
+  } catch (thrown) {
+    await stop()
+    throw thrown
+  }
+}
+
+interface Context {
+  readonly io: Io
+  readonly console: DevConsole
+  /** How to end what stands, in the order it was started. */
+  readonly closers: (() => Promise<unknown>)[]
+  readonly stop: () => Promise<void>
+}
+
+async function start(options: DevOptions, context: Context): Promise<DevSession> {
+  const { io, console, closers, stop } = context
+  const lock = await lockDataDir(options.dataDir)
+  closers.push(() => lock.release())
+  const builtins = options.builtins === undefined ? [] : await loadBuiltins(options.builtins, options.namespace)
+
+  const { natsUrl, natsOptions, serverGone } = await openNats(options, context)
+  const nc = await connectNats({ name: "fn dev", ...natsOptions })
+  closers.push(() => nc.close())
+  const scope = registryOptions(natsOptions)
+  await setupPlatform(nc, scope)
+  const registry = await connectRegistry(nc, scope)
+  closers.push(() => registry.close())
+
+  const runtime = await startRuntime({
+    nc,
+    registry,
+    dataDir: join(options.dataDir, "host"),
+    builtins: Object.fromEntries(builtins.map(({ module, manifest }) => [`${options.namespace}/${manifest.name}`, module])),
+    logger: createDevLogger(console),
+    onExecution: (report) => console.execution(report, options.namespace),
+    ...(natsOptions.prefix === undefined ? {} : { subjects: { functions: natsOptions.prefix } }),
+  })
+  closers.push(() => runtime.drain({ graceMs: GRACE_MS }))
+  const gateway = await openGateway(nc, registry, options, context, scope)
+
+  for (const builtin of builtins) await deployBuiltin(registry, builtin, console)
+  await watchFolders(options, registry, context)
+  io.signal.throwIfAborted()
+  const hostGone = runtime.closed.then((error) => error ?? new Promise<FnError>(() => undefined))
+  return { natsUrl, httpUrl: gateway.url, broken: Promise.race([serverGone, hostGone]), stop }
+}
+
+/** A NATS of our own, unless one was named. */
+async function openNats(
+  options: DevOptions,
+  { closers, console }: Context,
+): Promise<{ natsUrl: string; natsOptions: NatsOptions; serverGone: Promise<FnError> }> {
+  if (options.nats) {
+    const servers = options.nats.servers ?? "nats://127.0.0.1:4222"
+    return {
+      natsUrl: typeof servers === "string" ? servers : servers.join(","),
+      natsOptions: options.nats,
+      serverGone: new Promise(() => undefined),
+    }
+  }
+  const { path } = await findNatsServer({ onProgress: (line) => console.line(console.style.dim(line)) })
+  const server = await startNatsServer({ binary: path, port: options.natsPort, storeDir: join(options.dataDir, "nats") }).catch(
+    (thrown: unknown) => {
+      throw portHint(FnError.from(thrown), "--nats-port", options.natsPort)
+    },
+  )
+  let stopping = false
+  closers.push(() => {
+    stopping = true
+    return server.stop()
+  })
+  const serverGone = server.exited.then(() =>
+    stopping ? new Promise<FnError>(() => undefined) : FnError.of("NATS_SERVER_EXITED", `nats-server ended: ${server.logTail()}`),
+  )
+  return { natsUrl: server.url, natsOptions: { servers: server.url }, serverGone }
+}
+
+async function openGateway(
+  nc: NatsConnection,
+  registry: Registry,
+  options: DevOptions,
+  { closers }: Context,
+  scope: { prefix?: string; jsDomain?: string },
+): Promise<Gateway> {
+  const client: Client = await connectClient({ nc, registry, source: "/fn/dev", ...scope })
+  closers.push(() => client.drain({ graceMs: GRACE_MS }))
+  const gateway = await startGateway({ client, nc, port: options.httpPort }).catch((thrown: unknown) => {
+    throw httpPortError(FnError.from(thrown), options.httpPort)
+  })
+  closers.push(() => gateway.close({ graceMs: GRACE_MS }))
+  return gateway
+}
+
+async function deployBuiltin(registry: Registry, { manifest }: Builtin, console: DevConsole): Promise<void> {
+  const ref = { namespace: manifest.namespace as string, name: manifest.name }
+  const live = await registry.findFunction(ref)
+  const version = live === undefined ? (manifest.version as string) : baseVersion(live.record.activeVersion)
+  const result = await registry.deploy({ ...manifest, version }, { deployedBy: "fn dev" }).catch((thrown: unknown) => {
+    if (!FnError.is(thrown) || thrown.reason !== "VERSION_EXISTS") throw thrown
+    return registry.deploy({ ...manifest, version: devVersion(version, contentDigest(undefined, manifest)) }, { deployedBy: "fn dev" })
+  })
+  console.deployed("builtin", formatRef(result.ref), result.unchanged ? "as before" : "")
+}
+
+async function watchFolders(options: DevOptions, registry: Registry, { io, console, closers }: Context): Promise<void> {
+  const { namespace } = options
+  const functions = options.dirs.map((given) => {
+    const dir = resolve(io.cwd, given)
+    return new DevFunction({ dir, shown: relative(io.cwd, dir) || ".", namespace, registry, console, io })
+  })
+  closers.push(() => Promise.all(functions.map((fn) => fn.close())))
+  // One after the other: compilers take all cores as it is.
+  for (const fn of functions) await fn.start()
+}
+
+function httpPortError(error: FnError, port: number): FnError {
+  const { code } = (error.cause ?? {}) as { code?: unknown }
+  if (code !== "EADDRINUSE") return error
+  return portHint(
+    FnError.of("PORT_IN_USE", `the gateway cannot listen on 127.0.0.1:${port}: something else does already`, { cause: error }),
+    "--http-port",
+    port,
+  )
+}
+
+/** A taken port is the most frequent trouble of a first run: say the way out in full. */
+function portHint(error: FnError, flag: string, port: number): FnError {
+  if (error.reason !== "PORT_IN_USE") return error
+  return FnError.of("PORT_IN_USE", `port ${port} is taken: ${flag} 0 takes a free one, ${flag} ${port + 1} another\n${error.message}`, {
+    cause: error,
+  })
+}

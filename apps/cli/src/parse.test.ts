@@ -1,0 +1,19 @@
+import { describe, expect, test } from "@jest/globals"
+import { parseBytes, parseCount, parsePort } from "./parse.js"
+
+describe("values of options", () => {
+  test("sizes take decimal and binary units", () => {
+    expect(["1000000", "512MiB", "2GB", "1.5 kib", "10b"].map(parseBytes)).toEqual([1_000_000, 536_870_912, 2_000_000_000, 1536, 10])
+    for (const text of ["", "0", "-1", "MB", "5 parsec", "1e99GB"]) expect(() => parseBytes(text)).toThrow()
+  })
+
+  test("ports go from 0 to 65535", () => {
+    expect(["0", "65535"].map(parsePort)).toEqual([0, 65_535])
+    for (const text of ["", " ", "65536", "-1", "x", "1.5"]) expect(() => parsePort(text)).toThrow()
+  })
+
+  test("counts are whole and positive", () => {
+    expect(parseCount("3")).toBe(3)
+    for (const text of ["0", "-1", "1.5", "x", ""]) expect(() => parseCount(text)).toThrow()
+  })
+})

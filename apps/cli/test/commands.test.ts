@@ -1,0 +1,283 @@
+/** Every verb but init and dev, as processes of their own against the platform of one `fn dev`. */
+import { readFile } from "node:fs/promises"
+import { afterAll, beforeAll, describe, expect, jest, test } from "@jest/globals"
+import { type FnDev, type FnOptions, type FnResult, fn, startDev } from "./support/fn.js"
+import { type TemporaryFolder, temporaryFolder } from "./support/folder.js"
+import { ECHO, moduleFunction } from "./support/functions.js"
+
+jest.setTimeout(60_000)
+
+let folder: TemporaryFolder
+let dev: FnDev
+
+beforeAll(async () => {
+  folder = await temporaryFolder({
+    ...moduleFunction("echo", ECHO, "version: 1.0.0\n"),
+    ...moduleFunction("throws", `throw new Error("no luck")`),
+    ...moduleFunction("slow", `await new Promise((resolve) => ctx.signal.addEventListener("abort", resolve))`),
+    ...moduleFunction("silent", "return"),
+    ...moduleFunction("bytes", `return { type: "bytes", datacontenttype: "application/octet-stream", data: new Uint8Array([1, 2, 3]) }`),
+  })
+  dev = await startDev([], { cwd: folder.path })
+})
+
+afterAll(async () => {
+  await dev?.[Symbol.asyncDispose]()
+  await folder?.[Symbol.asyncDispose]()
+})
+
+/** Runs `fn` on the platform under test. */
+function run(args: readonly string[], options: Partial<FnOptions> = {}): Promise<FnResult> {
+  return fn(args, { cwd: folder.path, ...options, env: { FN_NATS_URL: dev.nats, ...options.env } })
+}
+
+describe("DP-6: fn deploy", () => {
+  test("ends in accepted, and a call reaches the version at once", async () => {
+    const deployed = await run(["deploy", "echo", "--json"])
+    expect(deployed).toMatchObject({ code: 0 })
+    expect(deployed.json()).toMatchObject({
+      status: "accepted",
+      ref: "default/echo@1.0.0",
+      unchanged: false,
+      digest: expect.stringMatching(/^sha256:/),
+      hosts: [{ served: true }],
+    })
+    const invoked = await run(["invoke", "echo", "--data", `{"n":1}`, "--json"])
+    expect(invoked.code).toBe(0)
+    expect(invoked.json<{ events: unknown[] }>().events).toEqual([expect.objectContaining({ type: "echoed", data: { n: 1 } })])
+
+    const again = await run(["deploy", "echo"])
+    expect(again).toMatchObject({
+      code: 0,
+      stdout: expect.stringMatching(/^accepted default\/echo@1\.0\.0 \(unchanged, served by 1 of 1 host\)\n$/),
+    })
+    expect(again.stderr).toContain("bundling index.ts")
+  })
+
+  test("ends in rejected with the reason: another content under the same version, and the way out", async () => {
+    await run(["deploy", "echo"])
+    await folder.write({
+      "other/fn.yaml": "name: echo\nversion: 1.0.0\nlanguage: js\nruntime: module\n",
+      "other/index.js": "export default () => undefined\n",
+    })
+    const rejected = await run(["deploy", "other"])
+    expect(rejected).toMatchObject({ code: 1, stdout: "" })
+    expect(rejected.stderr).toMatch(/rejected other\nerror: [\s\S]*VERSION_EXISTS[\s\S]*next: Raise the version/)
+    expect((await run(["deploy", "other", "--json"])).json()).toMatchObject({
+      status: "rejected",
+      dir: "other",
+      error: { reason: "VERSION_EXISTS", todo: expect.any(String) },
+    })
+  })
+
+  test("a bad fn.yaml is refused with every problem and its line, exit code 2", async () => {
+    await folder.write({ "bad/fn.yaml": "name: Bad Name\nlanguage: js\nruntime: modul\nconcurency: 3\n" })
+    const rejected = await run(["deploy", "bad", "--json"])
+    expect(rejected.code).toBe(2)
+    expect(rejected.json<{ error: { details: unknown } }>().error.details).toEqual({
+      problems: [
+        expect.stringMatching(/^fn\.yaml:1:7: name/),
+        expect.stringMatching(/^fn\.yaml:3:10: runtime/),
+        "fn.yaml:4:1: concurency: there is no such setting",
+      ],
+    })
+  })
+
+  test("several folders: each gets its line, and one that fails does not keep the others back", async () => {
+    await folder.write({ "broken/fn.yaml": "name: broken\nlanguage: js\nruntime: module\n", "broken/index.ts": "export default (\n" })
+    const deployed = await run(["deploy", "silent", "broken", "bytes", "nowhere", "--json"])
+    expect(deployed.code).toBe(1)
+    const lines = deployed.stdout
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line) as { status: string; error?: { reason: string } })
+    expect(lines.map(({ status, error }) => error?.reason ?? status)).toEqual([
+      "accepted",
+      "BUILD_FAILED",
+      "accepted",
+      "INVALID_DEFINITION",
+    ])
+  })
+
+  test("a namespace keeps people apart", async () => {
+    expect((await run(["deploy", "silent", "--namespace", "me", "--json"])).json()).toMatchObject({ ref: "me/silent@0.0.1" })
+    expect((await run(["invoke", "silent", "--namespace", "me", "--json"])).json()).toEqual({ events: [] })
+    expect((await run(["list", "--namespace", "me", "--json"])).json<{ name: string }[]>().map(({ name }) => name)).toEqual(["silent"])
+  })
+})
+
+describe("DP-6: fn invoke", () => {
+  beforeAll(async () => {
+    const deployed = await run(["deploy", "echo", "throws", "slow", "silent", "bytes"])
+    expect(deployed).toMatchObject({ code: 0 })
+  })
+
+  test("takes data from the command line, a file and stdin, JSON or plain text", async () => {
+    await folder.write({ "data.json": `{"from":"file"}` })
+    const results = await Promise.all([
+      run(["invoke", "echo", "-d", `{"from":"flag"}`, "--json"]),
+      run(["invoke", "echo", "-d", "@data.json", "--json"]),
+      run(["invoke", "echo", "-d", "-", "--json"], { input: `{"from":"stdin"}` }),
+      run(["invoke", "echo", "-d", "just words", "--json"]),
+      run(["invoke", "echo", "--json"]),
+    ])
+    const data = results.map((result) => result.json<{ events: { data: unknown }[] }>().events[0]?.data)
+    expect(data).toEqual([{ from: "flag" }, { from: "file" }, { from: "stdin" }, "just words", null])
+  })
+
+  test("takes a whole event from a file or stdin, and fills in what it leaves out", async () => {
+    await folder.write({ "event.json": JSON.stringify({ type: "com.example.hello", data: 7 }) })
+    const fromFile = await run(["invoke", "echo@1.0.0", "--event", "event.json", "--json"])
+    expect(fromFile.json()).toMatchObject({ events: [{ data: 7, specversion: "1.0" }] })
+    const fromStdin = await run(["invoke", "default/echo", "-e", "-", "--type", "other.type", "--json"], { input: `{"type":"x","data":8}` })
+    expect(fromStdin.json()).toMatchObject({ events: [{ data: 8 }] })
+  })
+
+  test("off a terminal prints one event a line; bytes travel as data_base64; no event prints nothing", async () => {
+    const echoed = await run(["invoke", "echo", "-d", "1"])
+    expect(JSON.parse(echoed.stdout)).toMatchObject({ type: "echoed", data: 1 })
+    expect(echoed.stdout.endsWith("}\n")).toBe(true)
+    expect((await run(["invoke", "bytes", "--json"])).json()).toMatchObject({ events: [{ type: "bytes", data_base64: "AQID" }] })
+    expect(await run(["invoke", "silent"])).toMatchObject({ code: 0, stdout: "" })
+  })
+
+  test("exit code 1: the function failed, in its own words", async () => {
+    const failed = await run(["invoke", "throws", "--json"])
+    expect(failed.code).toBe(1)
+    expect(failed.json()).toMatchObject({
+      error: { code: "unknown", reason: "FUNCTION_THREW", message: expect.stringContaining("no luck"), todo: expect.any(String) },
+    })
+  })
+
+  test("exit code 2: what was asked makes no sense", async () => {
+    await folder.write({ "list.json": "[1]", "junk.json": "{" })
+    const asked: [string[], string][] = [
+      [["invoke", "Not A Name"], "INVALID_NAME"],
+      [["invoke", "echo", "--event", "list.json"], "INVALID_EVENT"],
+      [["invoke", "echo", "--event", "junk.json"], "INVALID_EVENT"],
+      [["invoke", "echo", "--event", "nowhere.json"], "INVALID_REQUEST"],
+      [["invoke", "echo", "--event", "list.json", "--data", "1"], "INVALID_REQUEST"],
+      [["invoke", "echo", "--timeout-ms", "soon"], "INVALID_REQUEST"],
+      [["invoke"], "INVALID_REQUEST"],
+      [["promote", "echo"], "INVALID_REQUEST"],
+      [["frobnicate"], "INVALID_REQUEST"],
+    ]
+    const results = await Promise.all(asked.map(([args]) => run([...args, "--json"])))
+    expect(results.map((result) => [result.code, result.json<{ error: { reason: string } }>().error.reason])).toEqual(
+      asked.map(([, reason]) => [2, reason]),
+    )
+  })
+
+  test("exit code 3: no such function, no such version", async () => {
+    expect(await run(["invoke", "nobody"])).toMatchObject({
+      code: 3,
+      stdout: "",
+      stderr: expect.stringMatching(/why: {2}FUNCTION_NOT_FOUND[\s\S]*next: .*fn list/),
+    })
+    expect(await run(["invoke", "echo@9.9.9"])).toMatchObject({ code: 3, stderr: expect.stringContaining("VERSION_NOT_FOUND") })
+    expect((await run(["get", "nobody"])).code).toBe(3)
+  })
+
+  test("exit code 4: nobody is there", async () => {
+    const refused = await run(["invoke", "echo", "--json"], { env: { FN_NATS_URL: "nats://127.0.0.1:1" } })
+    expect(refused.code).toBe(4)
+    expect(refused.json()).toMatchObject({ error: { reason: "NATS_UNREACHABLE", message: expect.stringContaining("127.0.0.1:1") } })
+    const elsewhere = await run(["list"], { env: { FN_PREFIX: "other" } })
+    expect(elsewhere).toMatchObject({ code: 4, stderr: expect.stringMatching(/NOT_SET_UP[\s\S]*fn setup/) })
+  })
+
+  test("exit code 5: it took too long", async () => {
+    expect((await run(["invoke", "slow", "--timeout-ms", "300", "--json"])).json()).toMatchObject({ error: { code: "deadline_exceeded" } })
+    expect((await run(["invoke", "slow", "--timeout-ms", "300"])).code).toBe(5)
+  })
+})
+
+describe("DP-6: looking at and changing what is deployed", () => {
+  test("list, get and versions show it, for people and machines", async () => {
+    await run(["deploy", "echo"])
+    const listed = (await run(["list", "--json"])).json<{ name: string; activeVersion: string }[]>()
+    expect(listed).toContainEqual(
+      expect.objectContaining({
+        namespace: "default",
+        name: "echo",
+        activeVersion: "1.0.0",
+        language: "js",
+        runtime: "module",
+        revision: expect.any(Number),
+      }),
+    )
+    expect((await run(["ls"])).stdout).toMatch(/^NAMESPACE +NAME +VERSION[\s\S]*default +echo +1\.0\.0 +module +js/)
+    expect((await run(["get", "echo", "--json"])).json()).toMatchObject({
+      name: "echo",
+      activeVersion: "1.0.0",
+      definition: { version: "1.0.0", timeoutMs: 30_000, artifact: { fileName: "echo.mjs" } },
+    })
+    expect((await run(["get", "echo"])).stdout).toMatch(/^default\/echo@1\.0\.0 \(active\)\nlanguage: js/)
+    expect((await run(["versions", "echo", "--json"])).json()).toEqual([
+      expect.objectContaining({ version: "1.0.0", active: true, aliases: [] }),
+    ])
+  })
+
+  test("promote, aliases and rollback move between versions; delete takes one or all", async () => {
+    for (const version of ["1.0.0", "1.1.0"]) {
+      await folder.write(moduleFunction("moving", `return { type: "v", data: "${version}" }`, `version: ${version}\n`))
+      expect((await run(["deploy", "moving"])).code).toBe(0)
+    }
+    const answer = async (ref: string): Promise<unknown> =>
+      (await run(["invoke", ref, "--json"])).json<{ events: { data: unknown }[] }>().events[0]?.data
+    expect(await answer("moving")).toBe("1.1.0")
+    expect((await run(["rollback", "moving", "--json"])).json()).toMatchObject({ activeVersion: "1.0.0", from: "1.1.0" })
+    expect(await answer("moving")).toBe("1.0.0")
+    expect((await run(["promote", "moving@1.1.0", "--alias", "next", "--json"])).json()).toMatchObject({
+      activeVersion: "1.0.0",
+      aliases: { next: "1.1.0" },
+    })
+    expect(await answer("moving@next")).toBe("1.1.0")
+    expect((await run(["promote", "moving@next"])).stdout).toBe("promoted default/moving@1.1.0\n")
+    expect(await answer("moving")).toBe("1.1.0")
+
+    expect(await run(["delete", "moving"])).toMatchObject({ code: 2, stderr: expect.stringMatching(/NOT_CONFIRMED[\s\S]*--yes/) })
+    expect((await run(["delete", "moving@1.1.0", "--yes", "--json"])).json()).toMatchObject({ error: { reason: "VERSION_IN_USE" } })
+    expect((await run(["delete", "moving@1.0.0", "--yes"])).code).toBe(0)
+    expect((await run(["delete", "moving", "-y", "--json"])).json()).toMatchObject({ deleted: "default/moving" })
+    expect((await run(["invoke", "moving"])).code).toBe(3)
+  })
+
+  test("rollback without an earlier version says so", async () => {
+    await run(["deploy", "silent"])
+    expect(await run(["rollback", "silent"])).toMatchObject({ code: 3, stderr: expect.stringContaining("VERSION_NOT_FOUND") })
+  })
+
+  test("setup says what is there, and with --print what it would do", async () => {
+    const printed = (await run(["setup", "--print", "--json"], { env: { FN_PREFIX: "second" } })).json<{
+      printed: boolean
+      buckets: { action: string }[]
+    }>()
+    expect(printed.printed).toBe(true)
+    expect(printed.buckets.map(({ action }) => action)).toEqual(["created", "created"])
+    expect((await run(["list"], { env: { FN_PREFIX: "second" } })).code).toBe(4)
+    expect((await run(["setup", "--max-bytes", "10MiB"], { env: { FN_PREFIX: "second" } })).stdout).toMatch(/created/)
+    expect((await run(["list", "--json"], { env: { FN_PREFIX: "second" } })).json()).toEqual([])
+    expect((await run(["setup", "--json"])).json<{ buckets: { action: string }[] }>().buckets.map(({ action }) => action)).toEqual([
+      "unchanged",
+      "unchanged",
+    ])
+  })
+})
+
+describe("the command itself", () => {
+  test("--version and --help work without a platform", async () => {
+    const { version } = JSON.parse(await readFile(new URL("../package.json", import.meta.url), "utf8")) as { version: string }
+    expect(await run(["--version"])).toMatchObject({ code: 0, stdout: `${version}\n` })
+    const help = await run(["--help"])
+    expect(help.code).toBe(0)
+    for (const verb of ["init", "dev", "deploy", "invoke", "list", "get", "delete", "setup"])
+      expect(help.stdout).toMatch(new RegExp(`^ +${verb}\\b`, "m"))
+    expect(await run(["deploy", "--help"])).toMatchObject({ code: 0, stdout: expect.stringContaining("--nats-url") })
+  })
+
+  test("no colours reach a pipe", async () => {
+    const result = await run(["invoke", "nobody"], { env: { NO_COLOR: "" } })
+    expect(result.stderr).not.toContain("\x1b[")
+  })
+})
