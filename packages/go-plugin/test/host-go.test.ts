@@ -1,11 +1,13 @@
 import { X509Certificate } from "node:crypto"
 import { once } from "node:events"
-import { existsSync, readdirSync, readFileSync } from "node:fs"
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import type { Readable } from "node:stream"
 import { spawnChild } from "@fn/process"
+import { credentials } from "@grpc/grpc-js"
 import { beforeAll, expect, test } from "@jest/globals"
 import { attachPlugin, launchPlugin, parseHandshakeLine } from "../src/index.js"
+import { createCertificate } from "../src/tls/certificate.js"
 import { describeWithGo, goKv } from "./support/go-kv.js"
 import { addTell, defer, handshake, keepingLogger, kvOf, launch, rejectionOf, tellThrough, tempDir } from "./support/kv.js"
 import { isAlive, until } from "./support/until.js"
@@ -93,6 +95,17 @@ describeWithGo("R-PL-3: our host and a plugin made with hashicorp/go-plugin", ()
     await plugin.ping()
     expect(plugin.address.network).toBe("unix")
     expect(await kvOf(plugin).run("version")).toBe("3")
+  })
+
+  test("the application's own TLS takes the place of AutoMTLS", async () => {
+    const { certPem, keyPem } = createCertificate()
+    const file = join(tempDir(), "pair.pem")
+    writeFileSync(file, certPem + keyPem)
+    const own = { command, args, env: { KV_TLS_PEM: file } }
+    const plugin = await launch({ ...own, credentials: credentials.createSsl(Buffer.from(certPem)) })
+    expect(await kvOf(plugin).run("version")).toBe("3")
+    expect(await rejectionOf(plugin.broker.accept(addTell))).toMatchObject({ code: "unimplemented" })
+    expect(await rejectionOf(launchPlugin({ ...own, handshake, autoMtls: false }))).toMatchObject({ reason: "BAD_HANDSHAKE" })
   })
 
   test("H18 the host's certificate is a P-256 end entity for localhost", async () => {

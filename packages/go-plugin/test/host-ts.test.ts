@@ -1,5 +1,5 @@
 import { once } from "node:events"
-import { existsSync, readFileSync } from "node:fs"
+import { existsSync, readFileSync, rmSync } from "node:fs"
 import { join } from "node:path"
 import type { Readable } from "node:stream"
 import { fileURLToPath } from "node:url"
@@ -44,6 +44,16 @@ describe("R-PL-3 R-PL-4: our host and our plugin", () => {
   test("H26 a plugin without stdio service works", async () => {
     const plugin = await launch(tsKv("no-stdio"))
     expect(await kvOf(plugin).run("version")).toBe("3")
+  })
+
+  test("a plugin that says NOT_SERVING is reached, but its ping fails; one without health service is reached", async () => {
+    const sick = await launch(tsKv("not-serving"))
+    const error = await rejectionOf(sick.ping())
+    expect(error.code).toBe("unavailable")
+    expect(error.message).toContain("NOT_SERVING")
+    const plain = await launch(tsKv("no-health"))
+    expect(await kvOf(plain).run("version")).toBe("3")
+    expect(await rejectionOf(plain.ping())).toMatchObject({ code: "unimplemented" })
   })
 
   test("H27 P22 what the plugin's code prints arrives on its channels, in order, and not on the real ones", async () => {
@@ -186,15 +196,19 @@ describe("H45 a host that dies leaves no plugin behind", () => {
     ["SIGTERM", "stay", "SIGTERM"],
     ["SIGKILL", "stay", "SIGKILL"],
     ["an uncaught exception", "throw", undefined],
+    ["process.exit", "exit", undefined],
   ] as const)("%s", async (_name, ending, signal) => {
     if (!canTether()) return void console.warn("SKIPPED: without setpriv the kernel cannot tie children to their parent")
     const host = spawnChild({ command: process.execPath, args: [hostFile, ending, process.execPath, kvPluginFile], env: {} })
     defer(() => host.kill())
     const [line] = (await once(host.stdout as Readable, "data")) as [Buffer]
-    const { pid } = JSON.parse(line.toString()) as { pid: number }
+    const { pid, socket } = JSON.parse(line.toString()) as { pid: number; socket: string }
+    // Where the kernel ends the plugin nobody is left to remove its socket.
+    defer(() => rmSync(socket, { force: true }))
     if (signal) process.kill(host.pid as number, signal)
     await host.exited
     await until(() => !isAlive(pid), { name: "the plugin to be gone" })
+    if (!signal) expect(existsSync(socket)).toBe(false)
   })
 })
 

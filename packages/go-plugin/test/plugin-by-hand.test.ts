@@ -203,7 +203,7 @@ describe("R-PL-4: a TypeScript plugin, started by hand", () => {
     expect(existsSync(parseHandshakeLine(await plugin.line()).address)).toBe(false)
   })
 
-  test("P28 P44 a service registered twice ends it with 1 before the line", async () => {
+  test("P44 a service registered twice ends it with 1 before the line", async () => {
     const plugin = startByHand(cookie, "register-twice")
     expect((await plugin.ended()).code).toBe(1)
     expect(plugin.stdout()).toBe("")
@@ -223,5 +223,32 @@ describe("R-PL-4: a TypeScript plugin, started by hand", () => {
       await once(socket, "close")
     }
     expect(await check(channel, "plugin")).toBe(1)
+  })
+
+  test("P21 closed pipes do not disturb it: what it logs then is lost, and nothing else", async () => {
+    const plugin = startByHand(cookie)
+    const channel = await plugin.connect()
+    plugin.child.stdout?.destroy()
+    plugin.child.stderr?.destroy()
+    expect(await kvOf(channel).run("log")).toBe("")
+    expect(await kvOf(channel).run("version")).toBe("1")
+    await shutdown(channel)
+    expect(await plugin.child.exited).toEqual({ code: 0, signal: null })
+  })
+
+  test("P36 several connections at once are served", async () => {
+    const plugin = startByHand(cookie)
+    const channels = await Promise.all([plugin.connect(), plugin.connect(), plugin.connect()])
+    expect(await Promise.all(channels.map((channel) => check(channel, "plugin")))).toEqual([1, 1, 1])
+  })
+
+  test("P39 neither warnings nor debug output of the runtime reach stdout before the line", async () => {
+    const env = {
+      NODE_OPTIONS: "--trace-warnings --trace-deprecation",
+      NODE_DEBUG: "http2,net",
+      GRPC_TRACE: "all",
+      GRPC_VERBOSITY: "DEBUG",
+    }
+    expect(await startByHand({ ...cookie, ...env }).line()).toMatch(/^1\|1\|unix\|[^\n]*\n/)
   })
 })

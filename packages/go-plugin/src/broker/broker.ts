@@ -6,7 +6,7 @@
  * number may be in use in both directions. The class knows nothing of who opened the stream: both sides use it.
  */
 import { FnError } from "@fn/core"
-import { Server } from "@grpc/grpc-js"
+import { type ChannelCredentials, Server } from "@grpc/grpc-js"
 import type { PluginAddress } from "../handshake/handshake.js"
 import {
   type ClientConstructor,
@@ -54,6 +54,8 @@ export interface Announcement extends PluginAddress {
 /** How a broker connects. */
 export interface BrokerOptions {
   readonly tls?: PeerTls | undefined
+  /** Instead of `tls`: what dials use. There is nothing to serve with then, so {@link Broker.accept} refuses. */
+  readonly credentials?: ChannelCredentials | undefined
   readonly listen?: ListenOptions
 }
 
@@ -105,6 +107,7 @@ export class StreamBroker implements Broker {
 
   async accept(register: (server: Server) => void): Promise<BrokeredService> {
     this.#refuseWhenClosed()
+    if (this.#options.credentials) throw FnError.of("FEATURE_UNSUPPORTED", "services through the broker need AutoMTLS or plaintext")
     const server = new Server(SERVER_OPTIONS)
     register(server)
     const address = await listen(server, serverCredentials(this.#options.tls), this.#options.listen)
@@ -131,7 +134,8 @@ export class StreamBroker implements Broker {
 
   async dial(id: number, options: { timeoutMs?: number } = {}): Promise<BrokeredConnection> {
     this.#refuseWhenClosed()
-    const channel = new PeerChannel(await this.#announced(id, options.timeoutMs ?? RENDEZVOUS_MS), channelCredentials(this.#options.tls))
+    const address = await this.#announced(id, options.timeoutMs ?? RENDEZVOUS_MS)
+    const channel = new PeerChannel(address, this.#options.credentials ?? channelCredentials(this.#options.tls))
     const connection = {
       createClient: <C>(ctor: ClientConstructor<C>): C => channel.createClient(ctor),
       close: () => {

@@ -42,7 +42,7 @@ export class PluginConnection {
   constructor(options: ConnectionOptions) {
     this.#channel = new PeerChannel(options.address, options.credentials ?? channelCredentials(options.tls))
     this.#health = this.#channel.createClient(health.HealthClient)
-    this.broker = new StreamBroker({ tls: options.tls, listen: { socketDir: options.socketDir } })
+    this.broker = new StreamBroker({ tls: options.tls, credentials: options.credentials, listen: { socketDir: options.socketDir } })
     this.#brokerStream = this.#openBroker(options.logger)
     this.#stdioStream = this.#channel.createClient(goPluginStdio.GRPCStdioClient).streamStdio({})
     this.#stdioEnded = readStdio(this.#stdioStream, options)

@@ -21,6 +21,7 @@ import { type PinnedFile, verifyChecksums } from "./checksum.js"
 import { ConnectedPlugin, EXIT_LAG_MS, exitedError, outputDrained, type ProcessHandle } from "./connected-plugin.js"
 import { PluginConnection } from "./connection.js"
 import { describeExecutable, resolveExecutable } from "./executable.js"
+import { onProcessExit } from "./exit-hook.js"
 import { type FirstLine, readFirstLine } from "./first-line.js"
 import type { PluginProcess } from "./plugin-process.js"
 import { startWatch } from "./start-watch.js"
@@ -95,6 +96,8 @@ class Launch {
       env: this.#environment(),
       ...(options.cwd ? { cwd: options.cwd } : {}),
     })
+    const forget = onProcessExit(() => this.#endNow())
+    void this.#child.exited.then(forget)
     this.#firstLine = readFirstLine(stream(this.#child.stdout))
     stream(this.#child.stderr).on("data", (chunk: Buffer) => this.#stderr.push(chunk))
     stream(this.#child.stderr).once("end", () => this.#stderr.end())
@@ -119,6 +122,11 @@ class Launch {
     } finally {
       watch.stop()
     }
+  }
+
+  #endNow(): void {
+    this.#child.kill("SIGKILL")
+    if (this.#line) removeSocket(this.#line)
   }
 
   #handle(): ProcessHandle {
