@@ -240,7 +240,7 @@ export function formatIssue(issue: { readonly path: readonly PropertyKey[]; read
 export function commandLine(definition: FunctionDefinition, artifactPath: string | undefined, node: string = process.execPath): string[] {
   const isScript = /\.[cm]?js$/.test(definition.artifact?.fileName ?? "")
   const command = definition.command ?? (isScript ? [node, "{artifact}"] : ["{artifact}"])
-  return command.map((argument) => (artifactPath === undefined ? argument : argument.replaceAll("{artifact}", artifactPath)))
+  return command.map((argument) => (artifactPath === undefined ? argument : argument.replaceAll("{artifact}", () => artifactPath)))
 }
 
 /** `text` made fit to be an artifact's file name. */

@@ -4,6 +4,7 @@ import { JetStreamApiError } from "@nats-io/jetstream"
 
 /** https://github.com/nats-io/nats-server/blob/main/server/errors.json */
 const STREAM_NOT_FOUND = 10059
+const UPDATE_REFUSED = 10052
 const WRONG_LAST_SEQUENCE: ReadonlySet<number> = new Set([10071, 10164])
 const JETSTREAM_OFF: ReadonlySet<number> = new Set([10039, 10076])
 const STORAGE_FULL: ReadonlySet<number> = new Set([10023, 10028, 10047, 10077])
@@ -28,6 +29,11 @@ export function isConflict(thrown: unknown): boolean {
 /** Whether a stream or bucket does not exist. */
 export function isStreamNotFound(thrown: unknown): boolean {
   return thrown instanceof JetStreamApiError && thrown.code === STREAM_NOT_FOUND
+}
+
+/** Whether the server refuses to change such a setting of a stream that exists. */
+export function isUnchangeable(thrown: unknown): boolean {
+  return thrown instanceof JetStreamApiError && thrown.code === UPDATE_REFUSED
 }
 
 /** Whether nothing listens on JetStream's subjects. */

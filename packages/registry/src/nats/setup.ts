@@ -4,7 +4,7 @@ import { MIN_SERVER_VERSION, type NatsConnection } from "@fn/nats"
 import { type JetStreamManager, jetstream, jetstreamManager, type StreamConfig } from "@nats-io/jetstream"
 import { Kvm } from "@nats-io/kv"
 import { Objm } from "@nats-io/obj"
-import { isNotAnswered, isStreamNotFound, registryError } from "./errors.js"
+import { isNotAnswered, isStreamNotFound, isUnchangeable, registryError } from "./errors.js"
 import { type RegistryNames, registryNames } from "./names.js"
 
 /** Before it, two concurrent updates of one revision could both succeed on a replicated bucket (nats-server #4319). */
@@ -158,10 +158,16 @@ async function ensureBucket(access: JetStreamAccess, bucket: Bucket, print: bool
     if (found === undefined) await createBucket(access, bucket)
     else await access.jsm.streams.update(bucket.stream, bucket.required)
   } catch (thrown) {
+    if (isUnchangeable(thrown)) throw unchangeable(access, name, changes, thrown)
     throw registryError(thrown, `setting up bucket ${name}`)
   }
   await verify(access, bucket)
   return { name, kind, action, changes }
+}
+
+function unchangeable({ nc }: JetStreamAccess, name: string, changes: readonly string[], cause: unknown): FnError {
+  const message = `nats-server ${nc.info?.version} cannot change this on bucket ${name}: ${changes.join("; ")}`
+  return FnError.of("SERVER_TOO_OLD", message, { cause })
 }
 
 async function createBucket({ nc, jsDomain }: JetStreamAccess, { kind, name, initial }: Bucket): Promise<void> {
