@@ -25,14 +25,7 @@ const ALLOWED = {
   ],
   "packages/app": ["packages/core", "packages/nats"],
   "packages/testing": ["packages/core", "packages/process", "packages/nats"],
-  "apps/runtime-service": [
-    "packages/core",
-    "packages/app",
-    "packages/metrics",
-    "packages/nats",
-    "packages/registry",
-    "packages/runtime",
-  ],
+  "apps/runtime-service": ["packages/core", "packages/app", "packages/metrics", "packages/nats", "packages/registry", "packages/runtime"],
   "apps/gateway": ["packages/core", "packages/app", "packages/client", "packages/metrics", "packages/nats", "packages/registry"],
   // The CLI runs a whole platform in one process (fn dev).
   "apps/cli": [

@@ -9,23 +9,38 @@ const counts = { passed: 0, failed: 0 }
 
 async function main() {
   await part("setup", ["setup.mjs"], ({ code }) => count(code === 0 ? 1 : 0, code === 0 ? 0 : 1))
-  await part("checks", ["verify.mjs"], ({ code, summary }) => {
-    if (!summary) return count(0, 1)
-    const failed = summary.filter((check) => !check.passed).length
-    count(summary.length - failed, failed)
-    if (code !== 0 && failed === 0) count(0, 1)
-  }, "verify-summary.json")
-  await part("tests", ["test.mjs", "--ci"], ({ code, summary }) => {
-    if (!summary) return count(0, 1)
-    count(summary.passed, summary.failed)
-    if (code !== 0 && summary.failed === 0) count(0, 1)
-    countSkips(summary)
-  }, "test-summary.json")
-  await part("soak", ["soak.mjs", "--scale", SOAK_SCALE], ({ code, summary }) => {
-    if (!summary) return count(0, 1)
-    count(summary.passed, summary.failed)
-    if (code !== 0 && summary.failed === 0) count(0, 1)
-  }, "soak-summary.json")
+  await part(
+    "checks",
+    ["verify.mjs"],
+    ({ code, summary }) => {
+      if (!summary) return count(0, 1)
+      const failed = summary.filter((check) => !check.passed).length
+      count(summary.length - failed, failed)
+      if (code !== 0 && failed === 0) count(0, 1)
+    },
+    "verify-summary.json",
+  )
+  await part(
+    "tests",
+    ["test.mjs", "--ci"],
+    ({ code, summary }) => {
+      if (!summary) return count(0, 1)
+      count(summary.passed, summary.failed)
+      if (code !== 0 && summary.failed === 0) count(0, 1)
+      countSkips(summary)
+    },
+    "test-summary.json",
+  )
+  await part(
+    "soak",
+    ["soak.mjs", "--scale", SOAK_SCALE],
+    ({ code, summary }) => {
+      if (!summary) return count(0, 1)
+      count(summary.passed, summary.failed)
+      if (code !== 0 && summary.failed === 0) count(0, 1)
+    },
+    "soak-summary.json",
+  )
 }
 
 /** Runs a script, its output going to stderr, and hands its exit code and the summary it wrote to `tally`. */
@@ -45,7 +60,8 @@ function countSkips({ skips, pending }) {
   for (const { needs, what } of unfounded) {
     process.stdout.write(`skipped although it could have run: ${needs ? `needs ${needs}: ` : ""}${what}\n`)
   }
-  if (pending > 0) process.stdout.write(`${pending} tests are marked skip or todo: print "SKIPPED: needs <thing>: <what>" and return instead\n`)
+  if (pending > 0)
+    process.stdout.write(`${pending} tests are marked skip or todo: print "SKIPPED: needs <thing>: <what>" and return instead\n`)
   count(0, unfounded.length + pending)
 }
 

@@ -5,6 +5,7 @@
 import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs"
 import { dirname, join, relative, resolve } from "node:path"
 import { pathToFileURL } from "node:url"
+import { defaultsPage } from "./lib/defaults-page.mjs"
 import { checkExamples } from "./lib/doc-examples.mjs"
 import { packageFolders, root } from "./lib/paths.mjs"
 import { ensureSetup } from "./setup.mjs"
@@ -17,7 +18,10 @@ export async function checkDocs() {
 
 /** The pages that are written by this script: path and content. */
 async function generatedPages() {
-  return [["docs/errors.md", await errorsPage()]]
+  return [
+    ["docs/errors.md", await errorsPage()],
+    ["docs/defaults.md", await defaultsPage()],
+  ]
 }
 
 async function staleness() {
@@ -85,7 +89,15 @@ function missingTarget(target, folder, where) {
 function headings(file) {
   const lines = withoutFences(readFileSync(file, "utf8")).split("\n")
   const titles = lines.flatMap((line) => /^#{1,6} +(.*)$/.exec(line)?.[1] ?? [])
-  return new Set(titles.map((title) => title.toLowerCase().replace(/[^\p{L}\p{N}\s_-]/gu, "").trim().replace(/\s/g, "-")))
+  return new Set(
+    titles.map((title) =>
+      title
+        .toLowerCase()
+        .replace(/[^\p{L}\p{N}\s_-]/gu, "")
+        .trim()
+        .replace(/\s/g, "-"),
+    ),
+  )
 }
 
 function withoutFences(text) {

@@ -38,7 +38,9 @@ async function runOne(file, scale) {
   }
   const durationMs = Date.now() - startedAt
   for (const [figure, value] of Object.entries(outcome.figures ?? {})) process.stderr.write(`  ${figure}: ${value}\n`)
-  process.stderr.write(`${outcome.failed === 0 ? "✓" : "✗"} ${outcome.passed} passed, ${outcome.failed} failed in ${formatDuration(durationMs)}\n`)
+  process.stderr.write(
+    `${outcome.failed === 0 ? "✓" : "✗"} ${outcome.passed} passed, ${outcome.failed} failed in ${formatDuration(durationMs)}\n`,
+  )
   return { ...outcome, durationMs }
 }
 

@@ -84,7 +84,9 @@ if (import.meta.filename === process.argv[1]) {
     const outcomes = await verify({ only: process.argv.slice(2) })
     const failed = outcomes.filter((outcome) => !outcome.passed)
     writeFileSync(join(workFolder, "verify-summary.json"), JSON.stringify(outcomes))
-    process.stderr.write(`\n${outcomes.length - failed.length} checks passed, ${failed.length} failed in ${formatDuration(Date.now() - startedAt)}\n`)
+    process.stderr.write(
+      `\n${outcomes.length - failed.length} checks passed, ${failed.length} failed in ${formatDuration(Date.now() - startedAt)}\n`,
+    )
     process.exitCode = failed.length === 0 ? 0 : 1
   } catch (error) {
     process.stderr.write(`${error.message}\n`)

@@ -7,7 +7,8 @@ const folder = join(workFolder, "doc-examples")
 
 /**
  * Compiles the TypeScript examples of pages: every `ts` fence that imports one of our packages. A first line `// name.ts` names its file,
- * so that one example of a page can import another. Resolves to the compiler's errors.
+ * so that one example of a page can import another. `<!-- not compiled: why -->` before a fence leaves it out. Resolves to the compiler's
+ * errors.
  */
 export async function checkExamples(pages) {
   const examples = pages.flatMap(examplesOf)
@@ -20,17 +21,21 @@ export async function checkExamples(pages) {
   }
   writeFileSync(join(folder, "package.json"), '{ "type": "module" }')
   const compilerOptions = { noEmit: true, composite: false, declaration: false, declarationMap: false }
-  writeFileSync(join(folder, "tsconfig.json"), JSON.stringify({ extends: "../../tsconfig.base.json", compilerOptions, include: ["**/*.ts"] }))
+  writeFileSync(
+    join(folder, "tsconfig.json"),
+    JSON.stringify({ extends: "../../tsconfig.base.json", compilerOptions, include: ["**/*.ts"] }),
+  )
   const logFile = join(workFolder, "doc-examples.log")
   const { code, output } = await runLogged("tsc", ["-p", folder, "--pretty", "false"], { logFile })
   return code === 0 ? [] : output.trim().split("\n")
 }
 
 function examplesOf(page) {
-  const fences = [...readFileSync(join(root, page), "utf8").matchAll(/^```ts\n([\s\S]*?)^```/gm)].map(([, code]) => code)
+  const text = readFileSync(join(root, page), "utf8")
+  const fences = [...text.matchAll(/^(<!-- not compiled.*-->\n+)?```ts\n([\s\S]*?)^```/gm)].flatMap(([, skip, code]) => (skip ? [] : code))
   return fences.flatMap((code, index) => {
     if (!/from "@fn\//.test(code)) return []
-    const name = /^\/\/ ([\w-]+\.ts)\n/.exec(code)?.[1] ?? `example-${index + 1}.ts`
+    const name = /^\/\/ ([\w/-]+\.ts)\n/.exec(code)?.[1] ?? `example-${index + 1}.ts`
     return [{ file: join(page.replace(/\.md$/, "").replaceAll("/", "-"), name), code }]
   })
 }
@@ -45,7 +50,8 @@ function linkModules() {
   }
   const folders = packageFolders()
   for (const path of folders) link(readManifest(path).name, join(root, path))
-  for (const path of folders) for (const name of installedIn(join(root, path, "node_modules"))) link(name, join(root, path, "node_modules", name))
+  for (const path of folders)
+    for (const name of installedIn(join(root, path, "node_modules"))) link(name, join(root, path, "node_modules", name))
   for (const name of installedIn(join(root, "node_modules"))) link(name, join(root, "node_modules", name))
 }
 

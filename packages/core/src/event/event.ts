@@ -31,8 +31,8 @@ export interface WireEvent {
 
 const NAME = /^[a-z0-9]+$/
 // RFC 3339 with its leap seconds. Not Date.parse, which takes 30 February and refuses 23:59:60.
-const TIME = /^(\d{4})-(0[1-9]|1[0-2])-(\d{2})[Tt]([01]\d|2[0-3]):[0-5]\d:([0-5]\d|60)(\.\d+)?([Zz]|[+-]([01]\d|2[0-3]):[0-5]\d)$/
-const MONTH_DAYS = [31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]
+const TIME =
+  /^\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])[Tt](?:[01]\d|2[0-3]):[0-5]\d:(?:[0-5]\d|60)(?:\.\d+)?(?:[Zz]|[+-](?:[01]\d|2[0-3]):[0-5]\d)$/
 const KNOWN: ReadonlySet<string> = new Set(["id", "source", "type", "specversion", "datacontenttype", "dataschema", "subject", "time"])
 
 /**
@@ -92,11 +92,14 @@ function checkExtension(name: string, value: unknown): void {
 }
 
 function isTime(value: unknown): boolean {
-  const match = typeof value === "string" ? TIME.exec(value) : null
-  if (!match) return false
-  const [, year, month, day] = match.map(Number) as [unknown, number, number, number]
-  const isLeap = (year % 4 === 0 && year % 100 !== 0) || year % 400 === 0
-  return day >= 1 && day <= (month === 2 && !isLeap ? 28 : (MONTH_DAYS[month - 1] as number))
+  if (typeof value !== "string" || !TIME.test(value)) return false
+  const day = Number(value.slice(8, 10))
+  return day <= 28 || day <= daysOf(Number(value.slice(0, 4)), Number(value.slice(5, 7)))
+}
+
+function daysOf(year: number, month: number): number {
+  if (month !== 2) return month === 4 || month === 6 || month === 9 || month === 11 ? 30 : 31
+  return (year % 4 === 0 && year % 100 !== 0) || year % 400 === 0 ? 29 : 28
 }
 
 function show(value: unknown): string {
