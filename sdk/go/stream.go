@@ -1,0 +1,293 @@
+package fn
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"runtime"
+	"sync"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/fn-platform/fn/sdk/go/internal/pluginv1"
+)
+
+const (
+	defaultBatchFrames = 64
+	maxBatchBytes      = 64 << 10
+)
+
+// stream is one ExecuteStream: many calls on one HTTP/2 stream. One goroutine reads, one writes, and each call has its own.
+//
+// Exactly one result ends each call. Frames about calls that are over are ignored, as are frames of a newer protocol.
+type stream struct {
+	server *server
+	grpc   pluginv1.Function_ExecuteStreamServer
+	out    chan *pluginv1.PluginFrame
+	credit int
+	calls  sync.WaitGroup
+
+	mu        sync.Mutex
+	open      map[uint64]context.CancelCauseFunc
+	logFloor  pluginv1.LogLevel
+	draining  bool
+	completed uint64
+}
+
+func newStream(server *server, grpc pluginv1.Function_ExecuteStreamServer) *stream {
+	credit := server.function.MaxConcurrency
+	if credit == 0 {
+		credit = defaultCallCredit
+	}
+	return &stream{
+		server: server,
+		grpc:   grpc,
+		out:    make(chan *pluginv1.PluginFrame, defaultCallCredit),
+		credit: credit,
+		open:   map[uint64]context.CancelCauseFunc{},
+	}
+}
+
+func (s *stream) serve() error {
+	s.server.mu.Lock()
+	ready := s.server.ready
+	s.server.mu.Unlock()
+	if !ready {
+		return (&Error{Code: FailedPrecondition, Message: "this plugin is not initialized: Initialize comes first"}).toGRPC()
+	}
+	if err := s.accept(); err != nil {
+		return err
+	}
+	written := make(chan error, 1)
+	go func() { written <- s.write() }()
+	err := s.read()
+	if err != nil {
+		s.cancelAll(cancelled("the host is gone"))
+	}
+	s.calls.Wait()
+	close(s.out)
+	if writeErr := <-written; err == nil {
+		err = writeErr
+	}
+	return err
+}
+
+func (s *stream) accept() error {
+	envelope, err := s.grpc.Recv()
+	if err != nil {
+		return err
+	}
+	frames := envelope.GetFrames()
+	if len(frames) == 0 || frames[0].GetOpen() == nil {
+		return (&Error{Code: FailedPrecondition, Message: "the first frame of an ExecuteStream must be open"}).toGRPC()
+	}
+	s.logFloor = frames[0].GetOpen().LogLevel
+	accepted := &pluginv1.StreamAccepted{CallCredit: uint32(s.credit)}
+	s.out <- &pluginv1.PluginFrame{Frame: &pluginv1.PluginFrame_Accepted{Accepted: accepted}}
+	for _, frame := range frames[1:] {
+		s.receive(frame)
+	}
+	return nil
+}
+
+// read ends with nil when the host has half-closed: it sends no more, and waits for what runs.
+func (s *stream) read() error {
+	for {
+		envelope, err := s.grpc.Recv()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		for _, frame := range envelope.GetFrames() {
+			s.receive(frame)
+		}
+	}
+}
+
+// write sends what is ready in as few envelopes as it fits in. The Gosched lets every goroutine that can finish now do so first: their
+// results then leave together, which is where the throughput is.
+func (s *stream) write() error {
+	var failure error
+	var held *pluginv1.PluginFrame
+	for {
+		frame := held
+		held = nil
+		if frame == nil {
+			next, more := <-s.out
+			if !more {
+				return failure
+			}
+			frame = next
+		}
+		runtime.Gosched()
+		batch := []*pluginv1.PluginFrame{frame}
+		size := proto.Size(frame)
+	gather:
+		for len(batch) < defaultBatchFrames {
+			select {
+			case next, more := <-s.out:
+				if !more {
+					break gather
+				}
+				if size += proto.Size(next); size > maxBatchBytes {
+					held = next
+					break gather
+				}
+				batch = append(batch, next)
+			default:
+				break gather
+			}
+		}
+		// After a failure the frames are drained all the same: whoever made them must not block.
+		if failure == nil {
+			failure = s.grpc.Send(&pluginv1.PluginEnvelope{Frames: batch})
+		}
+	}
+}
+
+func (s *stream) receive(frame *pluginv1.HostFrame) {
+	switch content := frame.GetFrame().(type) {
+	case *pluginv1.HostFrame_Start:
+		s.start(frame.CallId, content.Start)
+	case *pluginv1.HostFrame_Cancel:
+		s.cancel(frame.CallId, content.Cancel.GetReason())
+	case *pluginv1.HostFrame_Drain:
+		s.mu.Lock()
+		s.draining = true
+		idle := len(s.open) == 0
+		s.mu.Unlock()
+		if idle {
+			s.sendDrained()
+		}
+	}
+}
+
+func (s *stream) start(callID uint64, start *pluginv1.CallStart) {
+	ctx, cancel := context.WithCancelCause(s.grpc.Context())
+	if failure := s.enter(callID, cancel); failure != nil {
+		cancel(nil)
+		if callID != 0 && failure != errIgnored {
+			s.result(callID, &pluginv1.CallResult{Status: failure.toStatus()})
+		}
+		return
+	}
+	s.calls.Add(1)
+	go func() {
+		defer s.calls.Done()
+		defer cancel(nil)
+		if timeout := start.GetTimeout(); timeout != nil {
+			limited, stop := context.WithTimeoutCause(ctx, timeout.AsDuration(), timedOut())
+			defer stop()
+			ctx = limited
+		}
+		defer s.server.release()
+		events, failure := s.server.run(ctx, start.GetEvent(), start.GetContext(), s.logger(callID, start.GetContext()))
+		result := &pluginv1.CallResult{Events: events}
+		if failure != nil {
+			result = &pluginv1.CallResult{Status: failure.toStatus()}
+		}
+		s.leave(callID, result)
+	}()
+}
+
+var errIgnored = &Error{}
+
+// enter counts a call in. A frame without a call id, or about a call that is open, is ignored.
+func (s *stream) enter(callID uint64, cancel context.CancelCauseFunc) *Error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, isOpen := s.open[callID]; callID == 0 || isOpen {
+		return errIgnored
+	}
+	if s.draining {
+		return draining()
+	}
+	if len(s.open) >= s.credit {
+		return &Error{Code: ResourceExhausted, Reason: "QUEUE_FULL", Message: "more calls at once than credit was given for", Retryable: true}
+	}
+	if failure := s.server.admit(); failure != nil {
+		return failure
+	}
+	s.open[callID] = cancel
+	return nil
+}
+
+// leave ends a call. The credit is given back before the result tells the host so.
+func (s *stream) leave(callID uint64, result *pluginv1.CallResult) {
+	s.mu.Lock()
+	delete(s.open, callID)
+	s.completed++
+	drained := s.draining && len(s.open) == 0
+	s.result(callID, result)
+	s.mu.Unlock()
+	if drained {
+		s.sendDrained()
+	}
+}
+
+func (s *stream) cancel(callID uint64, reason pluginv1.CallCancel_Reason) {
+	s.mu.Lock()
+	cancel := s.open[callID]
+	s.mu.Unlock()
+	if cancel == nil {
+		return
+	}
+	switch reason {
+	case pluginv1.CallCancel_REASON_DEADLINE:
+		cancel(timedOut())
+	case pluginv1.CallCancel_REASON_HOST_SHUTDOWN:
+		cancel(cancelled("the host is shutting down"))
+	default:
+		cancel(cancelled("the caller cancelled"))
+	}
+}
+
+func (s *stream) cancelAll(why error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, cancel := range s.open {
+		cancel(why)
+	}
+}
+
+func (s *stream) result(callID uint64, result *pluginv1.CallResult) {
+	s.out <- &pluginv1.PluginFrame{CallId: callID, Frame: &pluginv1.PluginFrame_Result{Result: result}}
+}
+
+func (s *stream) sendDrained() {
+	s.mu.Lock()
+	completed := s.completed
+	s.mu.Unlock()
+	s.out <- &pluginv1.PluginFrame{Frame: &pluginv1.PluginFrame_Drained{Drained: &pluginv1.StreamDrained{CallsCompleted: completed}}}
+}
+
+// logger sends the lines of a call as frames; those that come after its end, to the log of the process.
+func (s *stream) logger(callID uint64, call *pluginv1.CallContext) *slog.Logger {
+	after := s.server.log.WithAttrs([]slog.Attr{slog.String("invocationId", call.GetInvocationId())})
+	return slog.New(&logHandler{write: func(level slog.Level, record slog.Record, fields map[string]any) {
+		if s.log(callID, level, record, fields) {
+			return
+		}
+		late := slog.NewRecord(record.Time, level, record.Message, 0)
+		for name, value := range fields {
+			late.AddAttrs(slog.Any(name, value))
+		}
+		_ = after.Handle(s.grpc.Context(), late)
+	}})
+}
+
+// log says whether the call is still open. The lock is held while it sends, so that no line comes after its call's result.
+func (s *stream) log(callID uint64, level slog.Level, record slog.Record, fields map[string]any) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, isOpen := s.open[callID]; !isOpen {
+		return false
+	}
+	if protoLevel(level) >= s.logFloor && s.logFloor != pluginv1.LogLevel_LOG_LEVEL_OFF {
+		s.out <- &pluginv1.PluginFrame{CallId: callID, Frame: &pluginv1.PluginFrame_Log{Log: logRecord(level, record, fields)}}
+	}
+	return true
+}
