@@ -16,7 +16,18 @@ const projects = ["proto", ...groups, "bench", "e2e"].flatMap((folder) =>
 
 // Only the rules that need types; biome does the rest.
 export default tseslint.config(
-  { ignores: ["**/dist/**", "**/src/gen/**", "**/*.{js,cjs,mjs}", "**/node_modules/**", "**/.fn/**", "**/build/**", "**/templates/**", "**/fixtures/**"] },
+  {
+    ignores: [
+      "**/dist/**",
+      "**/src/gen/**",
+      "**/*.{js,cjs,mjs}",
+      "**/node_modules/**",
+      "**/.fn/**",
+      "**/build/**",
+      "**/templates/**",
+      "**/fixtures/**",
+    ],
+  },
   {
     files: ["**/*.ts"],
     extends: [tseslint.configs.base],
