@@ -26,6 +26,10 @@ export interface TestServer extends AsyncDisposable {
   kill(): Promise<void>
   /** SIGTERM: as {@link kill}, but orderly. */
   stop(): Promise<void>
+  /** SIGSTOP: connections stay, nothing answers. */
+  freeze(): void
+  /** Ends {@link freeze}. */
+  thaw(): void
   /** Starts it again on the same port and store; kills it first if it runs. */
   restart(): Promise<void>
 }
@@ -88,6 +92,14 @@ class OwnServer implements TestServer {
     await this.server.stop()
   }
 
+  freeze(): void {
+    process.kill(this.pid, "SIGSTOP")
+  }
+
+  thaw(): void {
+    process.kill(this.pid, "SIGCONT")
+  }
+
   async restart(): Promise<void> {
     await this.kill()
     this.server = await startNatsServer({ ...this.#settings, port: this.port })
@@ -95,7 +107,8 @@ class OwnServer implements TestServer {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all(this.#connections.map((nc) => nc.close()))
-    await this.server.stop()
+    // A frozen one does not hear the SIGTERM.
+    await this.server.stop({ graceMs: 2_000 })
     await this.#storage?.[Symbol.asyncDispose]()
   }
 }

@@ -242,7 +242,7 @@ describe("findNatsServer builds or unpacks", () => {
       const lines: string[] = []
       // Its own build cache and modules stay where they are: only the server is new.
       const options = { fetch: ["go"] as const, env: process.env, onProgress: (line: string) => lines.push(line) }
-      const found = await findNatsServer({ ...bare(dir.path, options), env: { ...process.env, PATH: withoutServer() } }).catch(
+      const found = await findNatsServer({ ...bare(dir.path, options), env: { ...process.env, PATH: withoutServer(), FN_NATS_SERVER: undefined } }).catch(
         (thrown: Error) => thrown,
       )
       if (found instanceof Error) {
