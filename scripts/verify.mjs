@@ -11,12 +11,14 @@ import { formatDuration, runLogged } from "./lib/run.mjs"
 import { ensureSetup } from "./setup.mjs"
 
 const logFile = join(workFolder, "verify.log")
+/** Of a failed check's output this much is shown. */
+const MAX_LINES = 100
 const turbo = (task) => ["turbo", "run", task, "--continue", "--concurrency=2"]
 
 /** Each check: a command line, or a function that resolves to the problems it found. */
 const CHECKS = {
   types: turbo("typecheck"),
-  "lint: biome": ["biome", "ci", "."],
+  "lint: biome": ["biome", "ci", "--colors=off", "--max-diagnostics=30", "."],
   "lint: layers": ["depcruise", "proto", "packages", "apps", "--config", ".dependency-cruiser.cjs"],
   "lint: eslint": ["eslint", "--cache", "--cache-location", join(workFolder, "eslintcache"), "."],
   "lint: unused": ["knip", "--no-config-hints"],
@@ -49,7 +51,14 @@ async function runCheck(check) {
   const [tool, ...args] = command
   const { code, output } = await runLogged(tool, args, { cwd, logFile })
   if (code === 0) return ""
-  return output.trim() === "" ? `exit code ${code}` : output
+  return output.trim() === "" ? `exit code ${code}` : shortened(output)
+}
+
+function shortened(output) {
+  const lines = output.trimEnd().split("\n")
+  return lines.length <= MAX_LINES
+    ? output
+    : `${lines.slice(0, MAX_LINES).join("\n")}\n… ${lines.length - MAX_LINES} more lines in ${logFile}`
 }
 
 /** Generates the code from the .proto files anew, elsewhere, and compares it with what is committed. */
