@@ -4,7 +4,7 @@
  * Request/reply, the envelope, hand-overs and later the queue all end in `dispatch()`. A call is answered by whichever comes first:
  * its result, its deadline, its cancellation, the death of its instance. It holds its slot until the instance lets go of it.
  */
-import { DeadlineSweep, FnError, formatRef, type Instruments, isVersion, type Logger, type WireEvent } from "@fn/core"
+import { DeadlineSweep, FnError, formatRef, type Instruments, isVersion, type Logger, messageOf, type WireEvent } from "@fn/core"
 import type { PooledInstance } from "../instances/pool.js"
 import type { Call } from "./call.js"
 import type { HostedFunction, OpenVersion } from "./hosted-function.js"
@@ -285,21 +285,32 @@ export class Dispatcher {
     this.#answer(call, reason)
     if (!pooled) return
     call.cancel?.(reason)
+    let responsive = pooled.instance.ping === undefined
+    pooled.instance.ping?.().then(
+      () => {
+        responsive = true
+      },
+      (thrown) => this.#options.logger.debug("ping failed", { instanceId: pooled.instance.id, error: messageOf(thrown) }),
+    )
     const timer = setTimeout(() => {
       this.#graceTimers.delete(timer)
-      this.#giveUp(call)
+      this.#giveUp(call, responsive)
     }, this.#options.cancelGraceMs)
     this.#graceTimers.add(timer)
   }
 
-  /** The function ignored its cancellation: its instance gets no more calls, and is killed once nobody else's call is on it. */
-  #giveUp(call: Call): void {
+  /**
+   * The function ignored its cancellation: its instance gets no more calls, and is killed once nobody else's call is on it. One that does
+   * not even answer a ping is stuck in a loop: nothing on it will ever finish, so it is killed at once.
+   */
+  #giveUp(call: Call, responsive: boolean): void {
     const { open, pooled } = call
     if (!open || !pooled) return
-    const kill = !this.#isNeeded(pooled)
+    const kill = !responsive || !this.#isNeeded(pooled)
     this.#options.logger.warn("execution ignored its cancellation", {
       functionName: open.pool.definition.name,
       instanceId: pooled.instance.id,
+      responsive,
       killed: kill,
     })
     open.pool.retire(pooled, { kill })

@@ -40,6 +40,8 @@ export interface Instance {
   readonly exited: Promise<FnError | undefined>
   /** Runs the handler once. Rejects (or throws) with an FnError; when the instance dies, every execution on it rejects with FUNCTION_CRASHED. */
   execute(execution: Execution): WireEvent[] | Promise<WireEvent[]>
+  /** Resolves when the instance can still react; absent where that cannot be known. A loop that never yields never resolves it. */
+  ping?(): Promise<void>
   /** Ends it: the function's shutdown, then SIGTERM, then SIGKILL, within `graceMs` all in all. Resolves when nothing of it is left. May be called twice. */
   close(options: { graceMs: number }): Promise<void>
 }

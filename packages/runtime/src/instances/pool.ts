@@ -10,6 +10,9 @@ import type { FunctionDefinition } from "@fn/registry"
 import type { FunctionStats } from "../status/function-stats.js"
 import type { Instance, InstanceStarter } from "./instance.js"
 
+/** A caller waits this long for a restart at most; then it hears at once why. */
+const LONGEST_WAIT_MS = 1_000
+
 /** An instance and what the pool knows of it. */
 export interface PooledInstance {
   readonly instance: Instance
@@ -180,7 +183,7 @@ export class InstancePool {
     if (!wanted || !allowed || this.#retryTimer) return
     const waitMs = this.#retryAt - Date.now()
     if (waitMs <= 0) return this.#start()
-    if (this.#failures >= this.#options.backoff.loopAfter || this.#lastFailure?.retryable === false)
+    if (this.#failures >= this.#options.backoff.loopAfter || this.#lastFailure?.retryable === false || waitMs > LONGEST_WAIT_MS)
       return this.#rejectWaiters(this.#loopError(waitMs))
     this.#retryTimer = setTimeout(() => {
       this.#retryTimer = undefined

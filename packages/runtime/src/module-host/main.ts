@@ -37,6 +37,8 @@ const reader = new FrameReader((kind, callId, body) => {
       return execute(callId, body)
     case FrameKind.cancel:
       return running.get(callId)?.abort(FnError.fromData(JSON.parse(body.toString("utf8"))))
+    case FrameKind.ping:
+      return writer.write(FrameKind.pong, 0, [])
     case FrameKind.load:
       return void load(JSON.parse(body.toString("utf8")) as LoadRequest)
     case FrameKind.shutdown:

@@ -61,6 +61,10 @@ export class ModuleInstance implements Instance, ModuleProcessEvents {
     })
   }
 
+  ping(): Promise<void> {
+    return this.#process.ping()
+  }
+
   close(options: { graceMs: number }): Promise<void> {
     this.#closing = true
     return this.#process.close(options.graceMs)

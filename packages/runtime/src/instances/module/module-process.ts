@@ -19,7 +19,8 @@ import {
 } from "@fn/core"
 import { type Child, describeExit, type ExitInfo, spawnChild } from "@fn/process"
 
-const PROGRAM = fileURLToPath(new URL("../../module-host/main.bundle.mjs", import.meta.url))
+// By way of dist, so that it is found from the sources (under test) and from the build alike.
+const PROGRAM = fileURLToPath(new URL("../../../dist/module-host/main.bundle.mjs", import.meta.url))
 /** How much of the process's stderr is kept to explain its end. */
 const TAIL_BYTES = 8 * 1024
 
@@ -43,6 +44,7 @@ export class ModuleProcess {
   #load: { resolve: (response: LoadResponse) => void; reject: (error: FnError) => void } | undefined
   #events: ModuleProcessEvents | undefined
   #stderrTail = ""
+  #pings: (() => void)[] = []
 
   constructor(options: { heapMb: number }) {
     this.child = spawnChild({
@@ -93,6 +95,14 @@ export class ModuleProcess {
     if (!this.child.exit) this.#writer.writeJson(FrameKind.cancel, callId, reason.toData())
   }
 
+  /** Resolves when the event loop of the process has turned; never when it does not any more. */
+  ping(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#pings.push(resolve)
+      if (!this.child.exit) this.#writer.write(FrameKind.ping, 0, [])
+    })
+  }
+
   /** The function's shutdown, then SIGTERM, then SIGKILL, all within `graceMs`. */
   async close(graceMs: number): Promise<void> {
     if (!this.child.exit) this.#writer.write(FrameKind.shutdown, 0, [])
@@ -130,6 +140,9 @@ export class ModuleProcess {
         return this.#events?.log(callId, JSON.parse(body.toString("utf8")) as LogBody)
       case FrameKind.loaded:
         this.#load?.resolve(JSON.parse(body.toString("utf8")) as LoadResponse)
+        return
+      case FrameKind.pong:
+        for (const resolve of this.#pings.splice(0)) resolve()
         return
       case FrameKind.ready:
         return this.#becameReady()
