@@ -13,20 +13,24 @@ export function userCacheDir(env: Readonly<Record<string, string | undefined>>):
 }
 
 /**
- * Finished artifacts by the digest of their sources: `{cacheDir}/builds/{digest}/{fileName}`.
+ * Finished artifacts by the digest of their sources: `{cacheDir}/builds/{digest}/artifact{extension}`. What they are called on a host is no
+ * part of it: two functions of the same sources share one.
  *
  * An entry appears by one rename, so a build that was killed leaves no half artifact that a later one would take.
  */
 export class BuildCache {
   readonly #dir: string
+  readonly #fileName: string
 
-  constructor(cacheDir: string) {
+  /** `extension` of the artifacts, such as `.mjs`; empty for programs. */
+  constructor(cacheDir: string, extension: string) {
     this.#dir = join(cacheDir, "builds")
+    this.#fileName = `artifact${extension}`
   }
 
   /** Path of the artifact built from these sources, if it is still there. */
-  async find(sourceDigest: string, fileName: string): Promise<string | undefined> {
-    const path = join(this.#entry(sourceDigest), fileName)
+  async find(sourceDigest: string): Promise<string | undefined> {
+    const path = join(this.#entry(sourceDigest), this.#fileName)
     try {
       await stat(path)
       const now = new Date()
@@ -39,12 +43,12 @@ export class BuildCache {
   }
 
   /** Lets `make` write the artifact into a folder of its own and keeps it. Two at once are fine: the first stays. */
-  async keep(sourceDigest: string, fileName: string, make: (path: string) => Promise<void>): Promise<string> {
+  async keep(sourceDigest: string, make: (path: string) => Promise<void>): Promise<string> {
     const entry = this.#entry(sourceDigest)
     const draft = `${entry}.${process.pid}-${performance.now().toString(36).replace(".", "")}.draft`
     await mkdir(draft, { recursive: true })
     try {
-      await make(join(draft, fileName))
+      await make(join(draft, this.#fileName))
       await rename(draft, entry).catch((thrown: NodeJS.ErrnoException) => {
         if (thrown.code !== "ENOTEMPTY" && thrown.code !== "EEXIST") throw thrown
       })
@@ -52,7 +56,7 @@ export class BuildCache {
       await rm(draft, { recursive: true, force: true })
     }
     await this.#trim()
-    return join(entry, fileName)
+    return join(entry, this.#fileName)
   }
 
   /** Drops the entries used longest ago, and drafts that a killed build left. */

@@ -55,7 +55,7 @@ describe("RG-6: a TypeScript folder becomes one module", () => {
       "node_modules/old/index.js": `const { basename } = require("path"); module.exports = () => [basename(__filename), typeof __dirname]\n`,
       "index.mjs": `import { createRequire } from "node:module"\nimport old from "old"\nconst require = createRequire(import.meta.url)\nconst __dirname = "mine"\nexport default () => [...old(), __dirname, require("node:path").sep]\n`,
     })
-    expect(await callBundle(await build(folder), {})).toEqual(["hello.mjs", "string", "mine", "/"])
+    expect(await callBundle(await build(folder), {})).toEqual(["artifact.mjs", "string", "mine", "/"])
   })
 
   test("the author's own `require` is left alone where no CommonJS is in the bundle", async () => {
@@ -98,6 +98,15 @@ describe("RG-6: a TypeScript folder becomes one module", () => {
     expect(second.sourceDigest).toBe(first.sourceDigest)
     expect(first.sourceDigest).toMatch(/^sha256:[0-9a-f]{64}$/)
     expect((await build(one)).cached).toBe(true)
+  })
+
+  test("two functions of the same sources share an artifact under names of their own", async () => {
+    await using one = await temporaryFolder({ "fn.yaml": MODULE, "index.ts": "export default () => 1\n" })
+    await using two = await temporaryFolder({ "fn.yaml": MODULE.replace("hello", "other"), "index.ts": "export default () => 1\n" })
+    const first = await build(one)
+    const second = await buildFunction(two.path, { env: testEnvironment(one.path) })
+    expect([first.artifact?.fileName, second.artifact?.fileName]).toEqual(["hello.mjs", "other.mjs"])
+    expect(await callBundle(second, {})).toBe(1)
   })
 
   test("BUILD_FAILED names file, line and column of each error, and no stack", async () => {

@@ -55,13 +55,13 @@ export async function buildGo(input: BuildInput): Promise<BuiltArtifact> {
     (await runTool(go, { ...tool, args: ["env", "GOVERSION", "GOOS", "GOARCH", "GOAMD64", "GOARM64"] })).stdout,
   )
   const fileName = input.manifest.name
-  const cache = new BuildCache(input.cacheDir)
+  const cache = new BuildCache(input.cacheDir, "")
   const inputs = files.map(({ path }) => path)
-  const kept = await cache.find(sourceDigest, fileName)
+  const kept = await cache.find(sourceDigest)
   if (kept !== undefined) return { path: kept, fileName, sourceDigest, inputs, warnings: [], cached: true }
 
   input.onProgress("compiling Go (the first time takes longest)")
-  const path = await cache.keep(sourceDigest, fileName, async (draft) => {
+  const path = await cache.keep(sourceDigest, async (draft) => {
     const built = await runTool(go, { ...tool, args: ["build", ...BUILD_FLAGS, "-o", draft, "."] })
     if (built.exit.code !== 0) throw buildFailed("the Go package does not build", built)
   })

@@ -39,9 +39,9 @@ export async function buildJavaScript(input: BuildInput): Promise<BuiltArtifact>
   sources.add("bundle", code)
   const sourceDigest = sources.value
   const fileName = `${input.manifest.name}.mjs`
-  const cache = new BuildCache(input.cacheDir)
-  const kept = await cache.find(sourceDigest, fileName)
-  const path = kept ?? (await cache.keep(sourceDigest, fileName, (draft) => writeFile(draft, code)))
+  const cache = new BuildCache(input.cacheDir, ".mjs")
+  const kept = await cache.find(sourceDigest)
+  const path = kept ?? (await cache.keep(sourceDigest, (draft) => writeFile(draft, code)))
   return { path, fileName, sourceDigest, inputs, warnings, cached: kept !== undefined }
 }
 
