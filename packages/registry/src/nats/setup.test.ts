@@ -1,4 +1,4 @@
-import { startTestServer } from "@fn/testing"
+import { startTestServer, until } from "@fn/testing"
 import { describe, expect, test } from "@jest/globals"
 import { jetstreamManager } from "@nats-io/jetstream"
 import { artifact, manifest } from "../../test/contract.js"
@@ -166,4 +166,28 @@ describe("prefixes", () => {
     expect((await jsm.streams.info("OBJ_function-ARTIFACTS-team-a")).config).toMatchObject({ max_bytes: 20_000_000, num_replicas: 1 })
     await registry.close()
   })
+})
+
+test("from a leaf node, the hub's registry is reached by its JetStream domain", async () => {
+  await using hub = await startTestServer({ config: "jetstream { domain: hub }\nleafnodes { listen: 127.0.0.1:-1 }" })
+  // The ports file does not tell it.
+  const [, leafAddress] = /leafnode connections on (\S+)/.exec(hub.server.logTail()) ?? []
+  await using edge = await startTestServer({ jetstream: false, config: `leafnodes { remotes: [ { url: "nats://${leafAddress}" } ] }` })
+  const nc = await edge.connect()
+  const far = { jsDomain: "hub" }
+  await until(() => setupPlatform(nc, far), { name: `the link to ${leafAddress}` })
+  const registry = await connectRegistry(nc, far)
+  const seen: string[] = []
+  await registry.watch({ onChange: (change) => seen.push(change.name) })
+  const wanted = manifest()
+  const { ref, digest } = await registry.deploy(wanted, { artifact: artifact("from afar"), awaitServed: false })
+  await until(() => seen.includes(wanted.name), { name: "the change across the link" })
+  expect(Buffer.compare(await registry.artifacts.get("default", digest as string), artifact("from afar"))).toBe(0)
+  expect((await registry.history(ref)).length).toBe(1)
+  const onHub = await connectRegistry(await hub.connect())
+  expect((await onHub.getDefinition(ref)).version).toBe("0.0.1")
+  await onHub.deleteFunction(ref)
+  await until(async () => (await registry.findFunction(ref)) === undefined, { name: "the deletion" })
+  await onHub.close()
+  await registry.close()
 })
