@@ -242,9 +242,10 @@ describe("findNatsServer builds or unpacks", () => {
       const lines: string[] = []
       // Its own build cache and modules stay where they are: only the server is new.
       const options = { fetch: ["go"] as const, env: process.env, onProgress: (line: string) => lines.push(line) }
-      const found = await findNatsServer({ ...bare(dir.path, options), env: { ...process.env, PATH: withoutServer(), FN_NATS_SERVER: undefined } }).catch(
-        (thrown: Error) => thrown,
-      )
+      const found = await findNatsServer({
+        ...bare(dir.path, options),
+        env: { ...process.env, PATH: withoutServer(), FN_NATS_SERVER: undefined },
+      }).catch((thrown: Error) => thrown)
       if (found instanceof Error) {
         if (/dial tcp|no such host|proxyconnect|i\/o timeout/.test(found.message))
           return void console.warn(`skipped: no Go modules from here: ${found.message}`)

@@ -15,10 +15,11 @@ export interface EndpointConfig {
   /** Extra JSON for STATS. */
   readonly data?: () => unknown
   /**
-   * Gets each message and calls {@link ServiceEndpoint.count} when its work is done. What it throws is answered as an error and counted.
+   * Gets each message and calls {@link ServiceEndpoint.count} when its work is done. What it throws, or rejects with, is answered as an error
+   * and counted.
    * Absent: the endpoint is only advertised and counted; its owner subscribes by itself.
    */
-  readonly handler?: (msg: Msg, endpoint: ServiceEndpoint) => void
+  readonly handler?: (msg: Msg, endpoint: ServiceEndpoint) => void | Promise<void>
 }
 
 /** Of INFO. */
@@ -92,10 +93,13 @@ export class ServiceEndpoint {
       callback: (refused, msg) => {
         if (refused) return onRefused(fromNatsError(refused, `subscribing to ${this.subject}`))
         const began = performance.now()
+        const failed = (thrown: unknown): void => this.#threw(nc, msg, thrown, performance.now() - began)
         try {
-          handler(msg, this)
+          // Left alone, a rejection would end the process.
+          const returned = handler(msg, this)
+          if (returned instanceof Promise) returned.catch(failed)
         } catch (thrown) {
-          this.#threw(nc, msg, thrown, performance.now() - began)
+          failed(thrown)
         }
       },
     })

@@ -190,6 +190,7 @@ describe("MicroService endpoints", () => {
           },
           handler: (msg) => {
             if (msg.string() === "bug") throw new TypeError("secret detail")
+            if (msg.string() === "late") return Promise.reject(FnError.of("QUEUE_FULL", "later"))
             throw FnError.of("INVALID_REQUEST", "try better")
           },
         },
@@ -201,12 +202,13 @@ describe("MicroService endpoints", () => {
       return errorFromReply((name) => reply.headers?.get(name) || undefined, reply.data)
     }
     expect(await errorOf("x")).toMatchObject({ code: "invalid_argument", reason: "INVALID_REQUEST", message: "try better" })
+    expect(await errorOf("late")).toMatchObject({ reason: "QUEUE_FULL" })
     const internal = await errorOf("bug")
     expect(internal).toMatchObject({ code: "internal", message: "internal error" })
     expect(logged).toContainEqual(expect.objectContaining({ error: "secret detail", errorId: internal.errorId }))
     const stats = service.stats()
     expectValid(STATS_SCHEMA, stats)
-    expect(stats.endpoints[0]).toMatchObject({ num_requests: 2, num_errors: 2, last_error: "500:internal error", data: {} })
+    expect(stats.endpoints[0]).toMatchObject({ num_requests: 3, num_errors: 3, last_error: "500:internal error", data: {} })
   })
 
   test("members of a queue group share the messages; an empty group hears all", async () => {
