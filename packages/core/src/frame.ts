@@ -23,6 +23,10 @@ export const FrameKind = {
   shutdown: 8,
   /** module → host: the process is up and waits for a load. */
   ready: 9,
+  /** host → module: are you responsive? */
+  ping: 10,
+  /** module → host: yes; the event loop turns. */
+  pong: 11,
 } as const
 export type FrameKind = (typeof FrameKind)[keyof typeof FrameKind]
 
