@@ -152,7 +152,8 @@ describeWithGo("R-PL-3: our host and a plugin made with hashicorp/go-plugin", ()
   })
 
   test.each([false, true])("H28 H29 the broker connects both ways, with the same id in use in both (mTLS %s)", async (autoMtls) => {
-    const plugin = await launch({ command, args, autoMtls })
+    // A Go plugin leaves the sockets of what it offered behind.
+    const plugin = await launch({ command, args, autoMtls, env: { TMPDIR: tempDir() } })
     const kv = kvOf(plugin)
     const ours = await plugin.broker.accept(addTell)
     const theirs = Number(await kv.run("accept"))

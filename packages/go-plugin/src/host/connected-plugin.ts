@@ -132,7 +132,7 @@ export function exitedError(message: string, exit: ExitInfo, stderr: string, cau
 /** Resolves when stdout and stderr of an ended child have been read to their end; after 500 ms their pipes are cut. */
 export async function outputDrained(child: Child): Promise<void> {
   const pipes = [child.stdout, child.stderr].filter((pipe) => pipe !== null)
-  const closed = pipes.map((pipe) => (pipe.closed ? undefined : new Promise<void>((resolve) => pipe.once("close", () => resolve()))))
+  const closed = pipes.filter((pipe) => !pipe.closed).map((pipe) => new Promise<void>((resolve) => pipe.once("close", () => resolve())))
   await within(DRAIN_MS, Promise.all(closed))
   for (const pipe of pipes) pipe.destroy()
 }

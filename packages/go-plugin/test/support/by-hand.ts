@@ -22,7 +22,8 @@ export const cookie = { KV_COOKIE: "hello" }
 
 export function startByHand(env: Record<string, string>, ...faults: string[]): StartedByHand {
   const child = spawnChild({ command: process.execPath, args: [kvPluginFile, ...faults], env })
-  defer(() => child.kill())
+  // SIGTERM: it removes its socket then.
+  defer(() => child.terminate({ graceMs: 2_000 }))
   const [stdout, stderr] = [collect(child.stdout), collect(child.stderr)]
   const line = () =>
     until(() => (stdout.text().includes("\n") && stdout.text()) || child.exit !== undefined, { name: "the handshake line" })

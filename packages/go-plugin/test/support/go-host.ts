@@ -42,7 +42,12 @@ export async function startGoHost(options: { mtls?: boolean; faults?: string[]; 
     env: { PATH: process.env.PATH ?? "" },
     stdio: ["pipe", "pipe", "pipe"],
   })
-  defer(() => child.kill())
+  const end = (): Promise<ExitInfo> => {
+    child.stdin?.end()
+    return child.exited
+  }
+  // With the end of its stdin the host ends its plugin gracefully.
+  defer(end)
   const reports: Report[] = []
   const log: LoggedLine[] = []
   const printed = { stdout: "", stderr: "" }
@@ -71,10 +76,7 @@ export async function startGoHost(options: { mtls?: boolean; faults?: string[]; 
     },
     printed: (channel) => printed[channel],
     log,
-    end: () => {
-      child.stdin?.end()
-      return child.exited
-    },
+    end,
   }
 }
 
