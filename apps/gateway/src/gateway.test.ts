@@ -1,3 +1,4 @@
+import { once } from "node:events"
 import { createConnection, type Socket } from "node:net"
 import { FnError } from "@fn/core"
 import { until } from "@fn/testing"
@@ -368,6 +369,15 @@ describe("connections", () => {
     abort.abort()
     await expect(request).rejects.toThrow()
     await until(() => platform.aborted.length === 1, { name: "the function to hear of it" })
+  })
+
+  test("a client that goes away in the middle of its body leaves nothing behind", async () => {
+    await using platform = await startPlatform()
+    const socket = createConnection(platform.gateway.port, "127.0.0.1")
+    socket.write("POST /function/echo HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\nexpect: 100-continue\r\n\r\nabc")
+    await once(socket, "data")
+    socket.destroy()
+    await platform.gateway.close({ graceMs: 60_000 })
   })
 
   test("requests of one connection are answered in their order, pipelined ones too", async () => {

@@ -8,7 +8,7 @@ import { startPlatform } from "../test/platform.js"
 const event = { specversion: "1.0", id: "1", source: "/test", type: "test.asked", time: "2026-11-20T10:00:00Z" } as const
 
 describe("IV-1: a call", () => {
-  test("carries the event in binary mode, with the headers a host needs, and gives the reply's event", async () => {
+  test.concurrent("carries the event in binary mode, with the headers a host needs, and gives the reply's event", async () => {
     await using platform = await startPlatform()
     await platform.deploy("echo")
     await platform.peer.serve("function.js.echo", echo)
@@ -25,7 +25,7 @@ describe("IV-1: a call", () => {
     expect(Number(call?.headers.get(Header.timeoutMs))).toBeLessThanOrEqual(5_000)
   })
 
-  test("without a time-out leaves it to the function's own", async () => {
+  test.concurrent("without a time-out leaves it to the function's own", async () => {
     await using platform = await startPlatform()
     await platform.deploy("echo")
     await platform.peer.serve("function.js.echo", echo)
@@ -33,7 +33,7 @@ describe("IV-1: a call", () => {
     expect(platform.peer.calls[0]?.headers.has(Header.timeoutMs)).toBe(false)
   })
 
-  test("takes an SDK event, and bytes stay bytes", async () => {
+  test.concurrent("takes an SDK event, and bytes stay bytes", async () => {
     await using platform = await startPlatform()
     await platform.deploy("echo")
     await platform.peer.serve("function.js.echo", echo)
@@ -44,7 +44,7 @@ describe("IV-1: a call", () => {
     expect(reply).toMatchObject({ id: "2", source: "/sdk", type: "test.sdk", datacontenttype: "image/png" })
   })
 
-  test("fills in what an event leaves out, and makes an event of bare data", async () => {
+  test.concurrent("fills in what an event leaves out, and makes an event of bare data", async () => {
     await using platform = await startPlatform({ client: { source: "/shop" } })
     await platform.deploy("echo")
     await platform.peer.serve("function.js.echo", echo)
@@ -61,7 +61,7 @@ describe("IV-1: a call", () => {
     expect(nothing && "data" in nothing).toBe(false)
   })
 
-  test("gives no events, one structured, or several from a batch", async () => {
+  test.concurrent("gives no events, one structured, or several from a batch", async () => {
     await using platform = await startPlatform()
     for (const name of ["none", "structured", "several"]) await platform.deploy(name)
     const { peer, client } = platform
@@ -74,7 +74,7 @@ describe("IV-1: a call", () => {
     expect(several.map(({ data }: CloudEvent) => data)).toEqual([{ a: 1 }, undefined])
   })
 
-  test("goes to the namespace and version that the ref or the options name", async () => {
+  test.concurrent("goes to the namespace and version that the ref or the options name", async () => {
     await using platform = await startPlatform()
     await platform.deploy("echo", { namespace: "shop", language: "go" })
     await platform.peer.serve("function.go.shop.echo", echo)
@@ -85,7 +85,7 @@ describe("IV-1: a call", () => {
     expect(peer.calls.map(({ headers }) => headers.get(Header.version))).toEqual(["1.2.0", "stable", undefined])
   })
 
-  test("reads the function's record once, however many calls there are", async () => {
+  test.concurrent("reads the function's record once, however many calls there are", async () => {
     await using platform = await startPlatform()
     await platform.deploy("echo")
     await platform.peer.serve("function.js.echo", echo)
@@ -100,7 +100,7 @@ describe("IV-1: a call", () => {
     expect(reads).toBe(1)
   })
 
-  test("after a deploy carries the new revision", async () => {
+  test.concurrent("after a deploy carries the new revision", async () => {
     await using platform = await startPlatform()
     await platform.deploy("echo")
     await platform.peer.serve("function.js.echo", echo)
@@ -118,7 +118,7 @@ describe("IV-1: a call", () => {
 })
 
 describe("errors of a call", () => {
-  test.each(ALL_CODES)("an answered %s keeps code, reason, message and details", async (code) => {
+  test.concurrent.each(ALL_CODES)("an answered %s keeps code, reason, message and details", async (code) => {
     await using platform = await startPlatform()
     await platform.deploy("fails")
     const sent = new FnError(code, "naïve — 100 %", { reason: "CARD_DECLINED", details: { field: "a" }, retryable: true, errorId: "e1" })
@@ -128,7 +128,7 @@ describe("errors of a call", () => {
     expect(!result.ok && result.error.toData()).toEqual(sent.toData())
   })
 
-  test.each([
+  test.concurrent.each([
     ["a payload without content type", "", "hello"],
     ["a batch that is no array", "content-type: application/cloudevents-batch+json\r\n", "{}"],
     ["structured junk", "content-type: application/cloudevents+json\r\n", "{"],
@@ -145,7 +145,7 @@ describe("errors of a call", () => {
     await expect(platform.client.invoke("odd", event)).rejects.toMatchObject({ code: "failed_precondition", reason: "BAD_OUTPUT" })
   })
 
-  test.each([
+  test.concurrent.each([
     ["no name", "", "INVALID_NAME"],
     ["a dot", "a.b", "INVALID_NAME"],
     ["a space", "a b", "INVALID_NAME"],
@@ -158,7 +158,7 @@ describe("errors of a call", () => {
     await expect(platform.client.invoke(ref, event)).rejects.toMatchObject({ code: "invalid_argument", reason })
   })
 
-  test.each([
+  test.concurrent.each([
     ["no id", { ...event, id: "" }],
     ["another specversion", { ...event, specversion: "0.3" }],
     ["a time that is none", { ...event, time: "yesterday" }],
@@ -173,7 +173,7 @@ describe("errors of a call", () => {
     expect(platform.peer.calls).toHaveLength(0)
   })
 
-  test("SEC-3: a payload over the server's limit fails before it is sent, naming the limit", async () => {
+  test.concurrent("SEC-3: a payload over the server's limit fails before it is sent, naming the limit", async () => {
     await using platform = await startPlatform({ server: { maxPayload: 65_536 } })
     await platform.deploy("echo")
     await platform.peer.serve("function.js.echo", echo)
@@ -188,14 +188,14 @@ describe("errors of a call", () => {
     await platform.client.invoke("echo", { ...event, datacontenttype: "a/b", data: Buffer.alloc(60_000) })
   })
 
-  test.each([0, -1, Number.NaN, Number.POSITIVE_INFINITY])("a time-out of %s is refused", async (timeoutMs) => {
+  test.concurrent.each([0, -1, Number.NaN, Number.POSITIVE_INFINITY])("a time-out of %s is refused", async (timeoutMs) => {
     await using platform = await startPlatform()
     await expect(platform.client.invoke("a", event, { timeoutMs })).rejects.toMatchObject({ reason: "INVALID_REQUEST" })
   })
 })
 
 describe("deadline and cancellation", () => {
-  test("a call without a reply fails with deadline_exceeded at its time-out, not before", async () => {
+  test.concurrent("a call without a reply fails with deadline_exceeded at its time-out, not before", async () => {
     await using platform = await startPlatform()
     await platform.deploy("silent")
     await platform.peer.serve("function.js.silent", () => undefined)
@@ -205,7 +205,7 @@ describe("deadline and cancellation", () => {
     expect(performance.now() - began).toBeGreaterThanOrEqual(150)
   })
 
-  test("IV-5: an aborted signal fails the call as cancelled at once and tells the host which invocation it was", async () => {
+  test.concurrent("IV-5: an aborted signal fails the call as cancelled at once and tells the host which invocation it was", async () => {
     await using platform = await startPlatform()
     await platform.deploy("silent", { namespace: "shop" })
     const abort = new AbortController()
@@ -216,7 +216,7 @@ describe("deadline and cancellation", () => {
     await until(() => platform.peer.cancelled.includes(`function.cancel.shop.${call?.invocationId}`), { name: "the cancel message" })
   })
 
-  test("a signal that was aborted before sends nothing", async () => {
+  test.concurrent("a signal that was aborted before sends nothing", async () => {
     await using platform = await startPlatform()
     await platform.deploy("echo")
     await platform.peer.serve("function.js.echo", echo)
@@ -224,7 +224,7 @@ describe("deadline and cancellation", () => {
     expect(platform.peer.calls).toHaveLength(0)
   })
 
-  test("AbortSignal.timeout counts as a deadline", async () => {
+  test.concurrent("AbortSignal.timeout counts as a deadline", async () => {
     await using platform = await startPlatform()
     await platform.deploy("silent")
     await platform.peer.serve("function.js.silent", () => undefined)
@@ -233,7 +233,7 @@ describe("deadline and cancellation", () => {
     })
   })
 
-  test("startCall gives the id at once and can be cancelled without a signal", async () => {
+  test.concurrent("startCall gives the id at once and can be cancelled without a signal", async () => {
     await using platform = await startPlatform()
     await platform.deploy("silent")
     await platform.peer.serve("function.js.silent", () => undefined)
@@ -248,7 +248,7 @@ describe("deadline and cancellation", () => {
 })
 
 describe("discovery", () => {
-  test("an unknown function fails with FUNCTION_NOT_FOUND, and is found once it is deployed", async () => {
+  test.concurrent("an unknown function fails with FUNCTION_NOT_FOUND, and is found once it is deployed", async () => {
     await using platform = await startPlatform()
     await expect(platform.client.invoke("late", event)).rejects.toMatchObject({ code: "not_found", reason: "FUNCTION_NOT_FOUND" })
     await platform.deploy("late")
@@ -256,7 +256,7 @@ describe("discovery", () => {
     expect(await platform.client.invoke("late", event)).toHaveLength(1)
   })
 
-  test("a function that was deleted while it was known fails with FUNCTION_NOT_FOUND", async () => {
+  test.concurrent("a function that was deleted while it was known fails with FUNCTION_NOT_FOUND", async () => {
     await using platform = await startPlatform()
     await platform.deploy("gone")
     await expect(platform.client.invoke("gone", event)).rejects.toMatchObject({ reason: "NO_HOST" })
@@ -264,7 +264,7 @@ describe("discovery", () => {
     await expect(platform.client.invoke("gone", event)).rejects.toMatchObject({ code: "not_found", reason: "FUNCTION_NOT_FOUND" })
   })
 
-  test("NO_HOST says why each host cannot run it", async () => {
+  test.concurrent("NO_HOST says why each host cannot run it", async () => {
     await using platform = await startPlatform()
     await platform.deploy("heavy")
     const error = FnError.of("ISOLATION_UNAVAILABLE", "no cgroups here").toData()
@@ -281,7 +281,7 @@ describe("discovery", () => {
     )
   })
 
-  test("NO_HOST without any host says so", async () => {
+  test.concurrent("NO_HOST without any host says so", async () => {
     await using platform = await startPlatform()
     await platform.deploy("lonely")
     await platform.peer[Symbol.asyncDispose]()
@@ -291,7 +291,7 @@ describe("discovery", () => {
     })
   })
 
-  test("a call that nobody took goes out again when a host says it serves the function", async () => {
+  test.concurrent("a call that nobody took goes out again when a host says it serves the function", async () => {
     await using platform = await startPlatform()
     await platform.deploy("coming")
     const { client, peer } = platform
@@ -302,7 +302,7 @@ describe("discovery", () => {
     expect(await client.invoke("coming", event)).toHaveLength(1)
   })
 
-  test("a function that moved to another language is found there", async () => {
+  test.concurrent("a function that moved to another language is found there", async () => {
     await using platform = await startPlatform()
     const { registry, client, peer } = platform
     const ref = { namespace: "default", name: "moved" }
@@ -316,7 +316,7 @@ describe("discovery", () => {
 })
 
 describe("connection", () => {
-  test("a call in flight fails with DISCONNECTED when the connection goes", async () => {
+  test.concurrent("a call in flight fails with DISCONNECTED when the connection goes", async () => {
     await using platform = await startPlatform()
     await platform.deploy("silent")
     await platform.peer.serve("function.js.silent", () => undefined)
@@ -327,7 +327,7 @@ describe("connection", () => {
     expect(!failed.ok && failed.error).toMatchObject({ code: "unavailable", reason: "DISCONNECTED" })
   })
 
-  test("a call made while disconnected fails with DISCONNECTED after min(timeout, 2 s)", async () => {
+  test.concurrent("a call made while disconnected fails with DISCONNECTED after min(timeout, 2 s)", async () => {
     await using platform = await startPlatform()
     await platform.deploy("echo")
     await platform.peer.serve("function.js.echo", echo)
@@ -340,7 +340,7 @@ describe("connection", () => {
     expect(performance.now() - began).toBeLessThan(4_000)
   })
 
-  test("a call made while disconnected goes out when the server is back in time", async () => {
+  test.concurrent("a call made while disconnected goes out when the server is back in time", async () => {
     await using platform = await startPlatform()
     await platform.deploy("echo")
     await platform.peer.serve("function.js.echo", echo)
@@ -354,7 +354,7 @@ describe("connection", () => {
     await until(async () => (await platform.client.tryInvoke("echo", event)).ok, { name: "a call after the restart" })
   })
 
-  test("a user who may not publish to the function hears so at once", async () => {
+  test.concurrent("a user who may not publish to the function hears so at once", async () => {
     const permissions =
       'authorization { users: [{ user: a, password: a }, { user: b, password: b, permissions: { publish: { deny: "function.js.>" } } }] }'
     await using platform = await startPlatform({
@@ -369,7 +369,7 @@ describe("connection", () => {
 })
 
 describe("lifecycle", () => {
-  test("drain lets calls finish and refuses new ones; close cancels; both may be called again", async () => {
+  test.concurrent("drain lets calls finish and refuses new ones; close cancels; both may be called again", async () => {
     await using platform = await startPlatform()
     const { client, peer } = platform
     await platform.deploy("slow")
@@ -386,7 +386,7 @@ describe("lifecycle", () => {
     expect(await client.closed).toBeUndefined()
   })
 
-  test("a drain whose grace is over cancels what is left, at the host too", async () => {
+  test.concurrent("a drain whose grace is over cancels what is left, at the host too", async () => {
     await using platform = await startPlatform()
     const { client, peer } = platform
     await platform.deploy("slow")
@@ -400,7 +400,7 @@ describe("lifecycle", () => {
     expect(platform.nc.isClosed()).toBe(false)
   })
 
-  test("OB-1: instruments hear of every call, unknown functions under one name", async () => {
+  test.concurrent("OB-1: instruments hear of every call, unknown functions under one name", async () => {
     const heard: string[] = []
     const instruments: Instruments = { ...noopInstruments, invocation: (name, code, ms) => heard.push(`${name} ${code} ${ms >= 0}`) }
     await using platform = await startPlatform({ client: { instruments } })

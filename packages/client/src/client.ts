@@ -34,7 +34,6 @@ import {
   watchConnection,
 } from "@fn/nats"
 import { connectRegistry, type Registry } from "@fn/registry"
-
 import { abortError, Call, type CallTarget, type OngoingCall } from "./call.js"
 import { inputToWire } from "./event-input.js"
 import { FunctionDirectory, type KnownFunction } from "./function-directory.js"

@@ -33,6 +33,7 @@ export class FunctionDirectory {
   readonly #subjects: Subjects
   readonly #followed = new Map<string, Followed>()
   readonly #reading = new Map<string, Promise<KnownFunction>>()
+  #closed = false
 
   constructor(registry: Registry, subjects: Subjects) {
     this.#registry = registry
@@ -64,13 +65,13 @@ export class FunctionDirectory {
       this.#forget(key)
       throw notFound(ref)
     }
-    known.fn.revision = 0 // what was read now holds, even where a registry was set up anew and counts from 1 again
     this.#update(known.fn, entry)
     return known.fn
   }
 
   /** Stops following. */
   close(): void {
+    this.#closed = true
     for (const key of [...this.#followed.keys()]) this.#forget(key)
   }
 
@@ -79,6 +80,7 @@ export class FunctionDirectory {
     if (!entry) throw notFound(ref)
     const fn: KnownFunction = { namespace: ref.namespace, name: ref.name, key, language: "", subject: "", revision: 0, headerLines: "" }
     this.#update(fn, entry)
+    if (this.#closed) return fn
     // The feed begins with the present record, so what changed since the read is not missed. A delete in between is: then NATS has no
     // responders for the next call, which makes it read anew.
     const unfollow = this.#registry.follow(ref, (change) => {
@@ -91,8 +93,7 @@ export class FunctionDirectory {
   }
 
   #update(fn: KnownFunction, entry: FunctionEntry): void {
-    // The feed and a read race each other; the higher revision is the newer.
-    if (entry.revision <= fn.revision) return
+    if (entry.revision === fn.revision) return
     fn.revision = entry.revision
     fn.headerLines = headerLine(Header.accept, "started") + headerLine(Header.revision, entry.revision)
     if (entry.record.language === fn.language) return

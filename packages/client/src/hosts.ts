@@ -44,7 +44,11 @@ export class Hosts {
         this.#inbox.close(token)
         resolve()
       }
-      publishRaw(this.#nc, PING_SUBJECT, undefined, { reply: subject })
+      try {
+        publishRaw(this.#nc, PING_SUBJECT, undefined, { reply: subject })
+      } catch {
+        end() // the connection is closed: there is nobody to discover, and no call left to save
+      }
     })
   }
 
@@ -55,7 +59,8 @@ export class Hosts {
         data: Buffer.from(JSON.stringify(question)),
         timeoutMs: STATUS_MS,
       })
-      return { kind: "status", status: JSON.parse(Buffer.from(msg.data).toString("utf8")) as HostStatus }
+      const status = JSON.parse(Buffer.from(msg.data).toString("utf8")) as HostStatus
+      return Array.isArray(status.functions) ? { kind: "status", status } : { kind: "silent" }
     } catch (thrown) {
       return FnError.is(thrown) && thrown.reason === "NO_HOST" ? { kind: "gone" } : { kind: "silent" }
     }
