@@ -1,1 +1,3 @@
-export {}
+export { loadBuiltins } from "./builtins.js"
+export { RUNTIME_SERVICE, type RuntimeServiceSettings } from "./config.js"
+export { type RuntimeProcess, startRuntimeProcess } from "./runtime-process.js"

@@ -22,7 +22,8 @@ export function canTether(): boolean {
 }
 
 function setprivPath(): string | undefined {
-  if (setpriv === undefined) setpriv = process.platform === "linux" ? (findOnPath("setpriv") ?? null) : null
+  if (setpriv === undefined)
+    setpriv = process.platform === "linux" ? (findOnPath("setpriv") ?? findOnPath("setpriv", "/usr/bin:/bin") ?? null) : null
   return setpriv ?? undefined
 }
 

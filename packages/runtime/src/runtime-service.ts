@@ -165,7 +165,7 @@ export class RuntimeService implements AsyncDisposable {
       id: this.host,
       version: VERSION,
       description: "Runs fn functions",
-      metadata: { "fn.pid": String(process.pid) },
+      metadata: { "fn.pid": String(process.pid), prefix: this.#subjects.functions },
       endpoints: [{ name: "invoke", subject: this.#subjects.envelope, queueGroup: this.#subjects.envelopeQueue }],
       logger: this.#logger,
       replyPrefixes: this.#options.replyPrefixes ?? REPLY_PREFIXES,

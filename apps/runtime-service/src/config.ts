@@ -1,0 +1,88 @@
+import { homedir } from "node:os"
+import { join } from "node:path"
+import { type AppSpec, LOG_OPTIONS, type LogSettings } from "@fn/app"
+import { VERSION } from "@fn/runtime"
+import { z } from "zod"
+
+/** Settings of the runtime-service, beside NATS. */
+export interface RuntimeServiceSettings extends LogSettings {
+  /** Folder for artifacts. Default `~/.local/share/fn`. */
+  readonly dataDir: string
+  /** Address of the health endpoints. Default 127.0.0.1. */
+  readonly healthHost: string
+  /** Port of the health endpoints, 0 for a free one. Default 8081. */
+  readonly healthPort: number
+  /** Id of the host. Default: a new one per start. */
+  readonly host?: string
+  /** ES modules whose exports are builtin functions. */
+  readonly builtins: readonly string[]
+  /** How long a drain may take, ms. Default 20 000. */
+  readonly drainMs: number
+  /** Keep a pre-started module process. Default true. */
+  readonly spares: boolean
+  /** An instance without calls for this long is stopped, ms. Default 300 000. */
+  readonly idleMs: number
+}
+
+const wholeMs = z.coerce.number().int().min(0).max(86_400_000)
+const port = z.coerce.number().int().min(0).max(65_535)
+const list = z.union([
+  z.string().transform((text) =>
+    text
+      .split(",")
+      .map((part) => part.trim())
+      .filter(Boolean),
+  ),
+  z.array(z.string()),
+])
+
+/** The configuration of `fn-runtime-service`. docs/defaults.md is made from it. */
+export const RUNTIME_SERVICE: AppSpec = {
+  name: "fn-runtime-service",
+  description: "Runs fn functions: one host of the platform.",
+  version: VERSION,
+  options: [
+    {
+      key: "dataDir",
+      value: "folder",
+      description: "folder for artifacts (default ~/.local/share/fn)",
+      schema: z.string().min(1).default(join(homedir(), ".local/share/fn")),
+    },
+    {
+      key: "healthHost",
+      value: "address",
+      description: "address of /healthz, /readyz, /metrics (default 127.0.0.1)",
+      schema: z.string().min(1).default("127.0.0.1"),
+    },
+    {
+      key: "healthPort",
+      value: "port",
+      description: "port of the health endpoints, 0 for a free one (default 8081)",
+      schema: port.default(8081),
+    },
+    {
+      key: "host",
+      value: "id",
+      description: "id of this host (default: a new one)",
+      schema: z
+        .string()
+        .regex(/^[A-Za-z0-9_-]{1,64}$/, "it must match [A-Za-z0-9_-]{1,64}")
+        .optional(),
+    },
+    { key: "builtins", value: "files", description: "ES modules with builtin functions, separated by commas", schema: list.default([]) },
+    { key: "drainMs", value: "ms", description: "how long a drain may take (default 20000)", schema: wholeMs.default(20_000) },
+    {
+      key: "spares",
+      value: "bool",
+      description: "keep a pre-started module process (default true)",
+      schema: z.union([z.boolean(), z.stringbool()]).default(true),
+    },
+    {
+      key: "idleMs",
+      value: "ms",
+      description: "stop an instance that had no call for so long (default 300000)",
+      schema: wholeMs.default(300_000),
+    },
+    ...LOG_OPTIONS,
+  ],
+}
