@@ -1,1 +1,1 @@
-module.exports = { ...require("../../jest.config.base.cjs"), displayName: "go-plugin", rootDir: __dirname }
+module.exports = { ...require("../../jest.config.base.cjs"), displayName: "go-plugin", rootDir: __dirname, testTimeout: 30_000 }

@@ -93,10 +93,11 @@ describe("R-PL-3: handshakes as shell scripts give them", () => {
 
   test("H12 a line that never ends times out", async () => {
     const pidFile = join(tempDir(), "pid")
-    const command = script(`echo $$ > "${pidFile}"; printf '1|1|tcp|:1234|grpc|'; exec sleep 60`)
+    const command = script(`echo $$ > "${pidFile}"; echo still loading >&2; printf '1|1|tcp|:1234|grpc|'; exec sleep 60`)
     const begun = performance.now()
     const error = await rejectionOf(launchPlugin({ command, handshake, startTimeoutMs: 300 }))
     expect(error).toMatchObject({ reason: "PLUGIN_START_TIMEOUT", code: "unavailable" })
+    expect(error.message).toContain("still loading")
     expect(performance.now() - begun).toBeLessThan(1_500)
     expect(isAlive(Number(readFileSync(pidFile, "utf8")))).toBe(false)
   })
@@ -167,6 +168,13 @@ describe("H14 what is no program is refused before anything runs", () => {
     expect(error).toMatchObject({ reason: "PLUGIN_NOT_EXECUTABLE", code: "failed_precondition" })
     expect(error.message).toContain(said)
     expect(existsSync(marker)).toBe(false)
+  })
+
+  test("a command line that cannot be, and a folder that is not there, are told as such", async () => {
+    const nul = await rejectionOf(launchPlugin({ command: "/bin/true", args: ["a\0b"], handshake }))
+    expect(nul).toMatchObject({ reason: "PLUGIN_NOT_EXECUTABLE" })
+    const noFolder = await rejectionOf(launchPlugin({ command: "/bin/true", cwd: "/nonexistent", handshake }))
+    expect(noFolder).toMatchObject({ reason: "INVALID_REQUEST" })
   })
 
   test("a relative command starts from cwd", async () => {

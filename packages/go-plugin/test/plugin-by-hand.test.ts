@@ -175,7 +175,7 @@ describe("R-PL-4: a TypeScript plugin, started by hand", () => {
     watch.cancel()
   })
 
-  test("P17 P18 Shutdown ends it in half a second with open streams and a handler that hangs, and removes the socket", async () => {
+  test("P17 P18 Shutdown ends it well within a host's two seconds with open streams and a handler that hangs, and removes the socket", async () => {
     const plugin = startByHand(cookie)
     const channel = await plugin.connect()
     const kv = kvOf(channel)
@@ -187,7 +187,7 @@ describe("R-PL-4: a TypeScript plugin, started by hand", () => {
     const begun = performance.now()
     expect(await shutdown(channel)).toBeNull()
     expect(await plugin.ended()).toEqual({ code: 0, signal: null })
-    expect(performance.now() - begun).toBeLessThan(500)
+    expect(performance.now() - begun).toBeLessThan(1_500)
     await hanging
     expect(existsSync(parseHandshakeLine(await plugin.line()).address)).toBe(false)
   })

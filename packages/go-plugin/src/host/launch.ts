@@ -5,8 +5,9 @@
  * and rejects; from there on the plugin is a {@link ConnectedPlugin}, and its end is told by `exited`.
  */
 import { X509Certificate } from "node:crypto"
+import { existsSync } from "node:fs"
 import { basename } from "node:path"
-import { FnError, type Logger, messageOf, noopLogger } from "@fn/core"
+import { FnError, type Logger, messageOf, noopLogger, type Reason } from "@fn/core"
 import { type Child, describeExit, type ExitInfo, spawnChild } from "@fn/process"
 import type { ChannelCredentials } from "@grpc/grpc-js"
 import { pluginEnvironment } from "../handshake/environment.js"
@@ -70,7 +71,18 @@ export async function launchPlugin(options: LaunchOptions): Promise<PluginProces
   await verifyChecksums(options.checksums ?? [])
   refuseIfAborted(options.signal)
   const certificate = (options.autoMtls ?? !options.credentials) ? createCertificate() : undefined
-  return await new Launch(options, path, certificate).run()
+  return await startLaunch(options, path, certificate).run()
+}
+
+function startLaunch(options: LaunchOptions, path: string, certificate: Certificate | undefined): Launch {
+  if (options.cwd !== undefined && !existsSync(options.cwd))
+    throw FnError.of("INVALID_REQUEST", `the plugin's folder ${options.cwd} does not exist`)
+  try {
+    return new Launch(options, path, certificate)
+  } catch (cause) {
+    // Node refuses some command lines itself: a NUL in an argument, more arguments than the kernel takes.
+    throw FnError.of("PLUGIN_NOT_EXECUTABLE", `${path} cannot be started: ${messageOf(cause)}`, { cause })
+  }
 }
 
 class Launch {
@@ -208,13 +220,8 @@ class Launch {
   }
 
   async #explain(thrown: unknown): Promise<FnError> {
-    if (FnError.is(thrown) && thrown.reason === "BAD_HANDSHAKE") {
-      const tail = this.#stderr.tail().trim()
-      const hints = `program: ${describeExecutable(this.#path)}; nothing but the handshake may be printed on stdout before it`
-      return FnError.of("BAD_HANDSHAKE", `${thrown.message}; ${hints}${tail === "" ? "" : `; its stderr ends: ${tail.slice(-1_000)}`}`, {
-        cause: thrown,
-      })
-    }
+    if (FnError.is(thrown) && (thrown.reason === "BAD_HANDSHAKE" || thrown.reason === "PLUGIN_START_TIMEOUT"))
+      return this.#withHints(thrown)
     if (FnError.is(thrown) || !this.#line) return FnError.from(thrown)
     // A connection that fails: the reason may be that the process is going down, which shows some milliseconds later.
     const exit = await within(EXIT_LAG_MS, this.#child.exited)
@@ -223,6 +230,18 @@ class Launch {
     return FnError.of("BAD_HANDSHAKE", `the plugin does not answer where its handshake says (${where}): ${messageOf(thrown)}`, {
       cause: thrown,
     })
+  }
+
+  /** What a person needs to find out why: the program, the rule most often broken, the last of stderr. */
+  #withHints({ reason, message }: FnError): FnError {
+    const tail = this.#stderr.tail().trim().slice(-1_000)
+    const hints = [
+      message,
+      `program: ${describeExecutable(this.#path)}`,
+      ...(this.#line ? [] : ["nothing but the handshake may be printed on stdout before it"]),
+      ...(tail === "" ? [] : [`its stderr ends: ${tail}`]),
+    ]
+    return FnError.of(reason as Reason, hints.join("; "))
   }
 }
 
