@@ -23,7 +23,7 @@ export function validateDataNow(schema: StandardSchema, data: unknown, type: str
 export async function validateConfig(schema: StandardSchema, config: unknown, fnName: string): Promise<unknown> {
   const result = await schema["~standard"].validate(config)
   if (result.issues === undefined) return result.value
-  const issues = result.issues.map((issue) => describeIssue(issue, []))
+  const issues = result.issues.map((issue) => ({ ...describeIssue(issue, []), pointer: jsonPointer(issuePath(issue)) }))
   throw FnError.of("INVALID_CONFIG", `invalid config of ${fnName}: ${text(issues)}`, { details: { issues } })
 }
 
@@ -37,6 +37,11 @@ function dataOf(result: SchemaResult<unknown>, type: string, side: ValidationSid
 
 function describeIssue(issue: SchemaIssue, root: string[]): { path: string; message: string } {
   return { path: [...root, ...issuePath(issue)].join("."), message: messageOf(issue) }
+}
+
+/** RFC 6901. */
+function jsonPointer(path: readonly string[]): string {
+  return path.map((key) => `/${key.replaceAll("~", "~0").replaceAll("/", "~1")}`).join("")
 }
 
 function text(issues: readonly { path: string; message: string }[]): string {

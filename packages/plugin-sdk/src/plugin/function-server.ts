@@ -152,14 +152,14 @@ function rpcError(error: FnError): Partial<ServerErrorResponse> & Error {
 /** One diagnostic per wrong key of the config, or one for all that is wrong. */
 function diagnosticsOf(error: FnError): plugin.Diagnostic[] {
   const severity = plugin.Diagnostic_Severity.SEVERITY_ERROR
-  const issues =
-    error.reason === "INVALID_CONFIG" ? (error.details?.issues as { path: string[]; message: string }[] | undefined) : undefined
-  if (!issues) return [{ severity, summary: error.message, detail: error.reason, configPath: "" }]
-  return issues.map(({ path, message }) => ({ severity, summary: message, detail: error.reason, configPath: jsonPointer(path) }))
-}
-
-function jsonPointer(path: readonly string[]): string {
-  return path.map((key) => `/${key.replaceAll("~", "~0").replaceAll("/", "~1")}`).join("")
+  const issues = error.reason === "INVALID_CONFIG" ? error.details?.issues : undefined
+  if (!Array.isArray(issues)) return [{ severity, summary: error.message, detail: error.reason, configPath: "" }]
+  return (issues as { pointer?: string; message: string }[]).map(({ pointer, message }) => ({
+    severity,
+    summary: message,
+    detail: error.reason,
+    configPath: pointer ?? "",
+  }))
 }
 
 /** The identity a host of ours sends; another host knows neither namespace nor version. */
