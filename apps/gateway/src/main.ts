@@ -16,7 +16,7 @@ main().then(
   (code) => process.exit(code),
   (thrown) => {
     const error = FnError.from(thrown)
-    process.stderr.write(`fn-gateway: ${error.message.replace(/^fn-gateway: /, "")} (${error.reason})\n`)
+    process.stderr.write(`fn-gateway: ${error.message} (${error.reason})\n`)
     process.exit(error.code === "invalid_argument" ? 2 : error.code === "unavailable" ? 4 : 1)
   },
 )

@@ -56,7 +56,7 @@ export function loadConfig<Settings extends object>(
     else for (const issue of parsed.error.issues) problems.push(`${option.key} (${flagOf(option.key)}, ${variableOf(option.key)}): ${issue.message}`)
   }
   const nats = natsOptions(flags, env, file.nats, problems)
-  if (problems.length > 0) throw FnError.of("INVALID_CONFIG", `${spec.name}: ${problems.join("; ")}`, { details: { problems } })
+  if (problems.length > 0) throw FnError.of("INVALID_CONFIG", problems.join("; "), { details: { problems } })
   return Object.freeze({ settings: Object.freeze(settings as Settings), nats: Object.freeze(nats) })
 }
 
@@ -77,7 +77,7 @@ function parseFlags(spec: AppSpec, argv: readonly string[], print: (text: string
     return command.parse(argv, { from: "user" }).opts()
   } catch (thrown) {
     if (thrown instanceof CommanderError && thrown.exitCode === 0) return undefined
-    throw FnError.of("INVALID_CONFIG", `${spec.name}: ${messageOf(thrown).replace(/^error: /, "")}`)
+    throw FnError.of("INVALID_CONFIG", messageOf(thrown).replace(/^error: /, ""))
   }
 }
 

@@ -25,6 +25,7 @@ import {
   Subjects,
 } from "@fn/core"
 import { isReplySubject, type MicroService, REPLY_PREFIXES, ReplyInbox, startMicroService } from "@fn/nats"
+import { createScratchFolder, type ScratchFolder } from "@fn/process"
 import type { FunctionRecord } from "@fn/registry"
 import type { Msg, Subscription } from "@nats-io/transport-node"
 import { ArtifactCache } from "./catalog/artifact-cache.js"
@@ -50,7 +51,8 @@ const DEFAULT_DRAIN_MS = 20_000
  * @throws {FnError} NOT_SET_UP, REGISTRY_TIMEOUT, INVALID_CONFIG for a builtin that is no function; nothing is left running then
  */
 export async function startRuntime(options: RuntimeOptions): Promise<RuntimeService> {
-  const runtime = new RuntimeService(options)
+  const scratch = await createScratchFolder("fn-")
+  const runtime = new RuntimeService(options, scratch)
   try {
     await runtime.start()
   } catch (thrown) {
@@ -67,6 +69,8 @@ export class RuntimeService implements AsyncDisposable {
   /** Settles when the host is closed; with an error unless it was asked to. Never rejects. */
   readonly closed: Promise<FnError | undefined>
   readonly #options: RuntimeOptions
+  /** Sockets of plugins; gone with this process even when it is killed. */
+  readonly #scratch: ScratchFolder
   readonly #limits: RuntimeLimits
   readonly #logger: Logger
   readonly #instruments: Instruments
@@ -89,8 +93,9 @@ export class RuntimeService implements AsyncDisposable {
   #ended: Promise<void> | undefined
   #settleClosed: (error: FnError | undefined) => void = () => undefined
 
-  constructor(options: RuntimeOptions) {
+  constructor(options: RuntimeOptions, scratch: ScratchFolder) {
     this.#options = options
+    this.#scratch = scratch
     this.#limits = { ...DEFAULT_LIMITS, ...options.limits }
     this.host = options.host ?? newId()
     this.#logger = (options.logger ?? noopLogger).child({ host: this.host })
@@ -102,7 +107,7 @@ export class RuntimeService implements AsyncDisposable {
     this.#starters = new Map<RuntimeKind, InstanceStarter>([
       ["builtin", createBuiltinStarter(this.#builtins)],
       ["module", createModuleStarter({ spares: this.#limits.spares })],
-      ["plugin", createPluginStarter({ logger: this.#logger, startTimeoutMs: this.#limits.pluginStartTimeoutMs })],
+      ["plugin", createPluginStarter({ logger: this.#logger, startTimeoutMs: this.#limits.pluginStartTimeoutMs, socketDir: scratch.path })],
     ])
     this.#dispatcher = new Dispatcher({
       open: (fn, version) => this.#open(fn, version),
@@ -223,6 +228,7 @@ export class RuntimeService implements AsyncDisposable {
       await this.#options.nc.flush().catch((thrown: unknown) => this.#logger.debug("last flush failed", { error: messageOf(thrown) }))
     }
     this.#inbox.dispose()
+    await this.#scratch.remove()
     this.#enter("closed")
     this.#settleClosed(undefined)
   }

@@ -25,6 +25,8 @@ export interface PluginStarterOptions {
   readonly startTimeoutMs?: number
   /** Encrypt the connection to the plugin with certificates made for it. Default true. */
   readonly autoMtls?: boolean
+  /** Where plugins make their sockets; short, since a socket's path has 103 bytes at most. Default: the system's temporary folder. */
+  readonly socketDir?: string
 }
 
 const DEFAULT_START_TIMEOUT_MS = 10_000
@@ -83,6 +85,7 @@ class PluginStart {
       startTimeoutMs: this.#left(),
       checksums: definition.artifact && artifactPath ? [{ path: artifactPath, sha256: definition.artifact.digest }] : [],
       logger,
+      ...(this.#options.socketDir ? { socketDir: this.#options.socketDir } : {}),
       onStdout: stdout,
       onStderr: stderr,
       signal: this.#signal,
