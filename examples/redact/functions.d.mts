@@ -1,0 +1,3 @@
+import type { FunctionModule } from "@fn/plugin-sdk"
+
+export declare const redact: FunctionModule
