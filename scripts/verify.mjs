@@ -66,7 +66,7 @@ async function checkGenerated() {
   const folder = mkdtempSync(join(tmpdir(), "fn-generated-"))
   try {
     const { code, output } = await runLogged("buf", ["generate", "--output", folder], { cwd: join(root, "proto"), logFile })
-    if (code !== 0) return [output]
+    if (code !== 0) return [`buf generate failed with exit code ${code}: ${output}`]
     const [committed, fresh] = [join(root, "proto", "src", "gen"), join(folder, "src", "gen")]
     const files = [...new Set([...filesOf(committed), ...filesOf(fresh)])].sort()
     const stale = files.filter((file) => contentOf(join(committed, file)) !== contentOf(join(fresh, file)))

@@ -4,9 +4,12 @@ import { createWriteStream, mkdirSync, readFileSync } from "node:fs"
 import { delimiter, dirname, join } from "node:path"
 import { root } from "./paths.mjs"
 
-/** The environment of tools: the workspace's own binaries come first, so that turbo finds pnpm on a machine without it. */
-export function toolEnv(extra = {}) {
-  const path = [join(root, "node_modules", ".bin"), process.env.PATH ?? ""].join(delimiter)
+/** The environment of tools run in `cwd`: its own and the root's binaries come first, so that turbo finds pnpm on a machine without it. */
+function toolEnv(cwd, extra) {
+  const path = [cwd, root]
+    .map((folder) => join(folder, "node_modules", ".bin"))
+    .concat(process.env.PATH ?? "")
+    .join(delimiter)
   return { ...process.env, TURBO_TELEMETRY_DISABLED: "1", DO_NOT_TRACK: "1", ...extra, PATH: path }
 }
 
@@ -19,7 +22,7 @@ export async function runLogged(command, args, { logFile, cwd = root, env = {} }
   const log = createWriteStream(logFile, { flags: "a" })
   log.write(`$ ${[command, ...args].join(" ")}\n`)
   const chunks = []
-  const child = spawn(command, args, { cwd, env: toolEnv(env), stdio: ["ignore", "pipe", "pipe"] })
+  const child = spawn(command, args, { cwd, env: toolEnv(cwd, env), stdio: ["ignore", "pipe", "pipe"] })
   for (const stream of [child.stdout, child.stderr]) {
     stream.on("data", (chunk) => {
       chunks.push(chunk)
@@ -35,7 +38,7 @@ export async function runLogged(command, args, { logFile, cwd = root, env = {} }
 /** Runs a command that prints to our own streams; resolves with its exit code. `onOutput` sees what it prints, line breaks included. */
 export async function runShown(command, args, { cwd = root, env = {}, onOutput } = {}) {
   const stdio = onOutput ? ["inherit", "pipe", "pipe"] : "inherit"
-  const child = spawn(command, args, { cwd, env: toolEnv(env), stdio })
+  const child = spawn(command, args, { cwd, env: toolEnv(cwd, env), stdio })
   const tee = (from, to) =>
     from?.on("data", (chunk) => {
       to.write(chunk)
