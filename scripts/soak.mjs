@@ -13,10 +13,8 @@ import { root, workFolder } from "./lib/paths.mjs"
 import { formatDuration } from "./lib/run.mjs"
 import { ensureSetup } from "./setup.mjs"
 
-const folder = join(root, "e2e", "soak")
-
 /** Runs the soak tests; resolves to their outcomes: `{ name, passed, failed, figures, durationMs }`. */
-export async function soak({ scale = 1, words = [] } = {}) {
+export async function soak({ scale = 1, words = [], folder = join(root, "e2e", "soak") } = {}) {
   const files = existsSync(folder) ? readdirSync(folder).filter((file) => file.endsWith(".soak.mjs")) : []
   const wanted = files.filter((file) => words.length === 0 || words.some((word) => file.includes(word))).sort()
   const outcomes = []
