@@ -25,9 +25,9 @@ func main() {
 			}
 			signal, dropped := filter.Judge(event.Type, payload)
 			if dropped != "" {
-				fn.Logger(ctx).Debug("dropped", "type", event.Type, "why", dropped)
 				return nil, nil
 			}
+			fn.Logger(ctx).Info(signal.Reason, "what", signal.What, "repository", signal.Repository)
 			out, err := fn.NewEvent(SignalType, signal)
 			out.Subject = signal.URL
 			return []fn.Event{out}, err

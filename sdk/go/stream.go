@@ -266,16 +266,16 @@ func (s *stream) sendDrained() {
 
 // logger sends the lines of a call as frames; those that come after its end, to the log of the process.
 func (s *stream) logger(callID uint64, call *pluginv1.CallContext) *slog.Logger {
-	after := s.server.log.WithAttrs([]slog.Attr{slog.String("invocationId", call.GetInvocationId())})
 	return slog.New(&logHandler{write: func(level slog.Level, record slog.Record, fields map[string]any) {
 		if s.log(callID, level, record, fields) {
 			return
 		}
 		late := slog.NewRecord(record.Time, level, record.Message, 0)
+		late.AddAttrs(slog.String("invocationId", call.GetInvocationId()))
 		for name, value := range fields {
 			late.AddAttrs(slog.Any(name, value))
 		}
-		_ = after.Handle(s.grpc.Context(), late)
+		_ = s.server.log.Handle(s.grpc.Context(), late)
 	}})
 }
 

@@ -45,7 +45,7 @@ class ExecuteStream {
   constructor(stream: Stream, options: ExecuteStreamOptions) {
     this.#stream = stream
     this.#options = options
-    this.#batch = new EnvelopeBatch((frames) => stream.write({ frames }))
+    this.#batch = new EnvelopeBatch((frames, done) => stream.write({ frames }, done))
   }
 
   serve(): void {
@@ -127,8 +127,7 @@ class ExecuteStream {
     if (this.#open.size > 0) return
     if (this.#draining && !this.#halfClosed) this.#send(0n, { $case: "drained", value: { callsCompleted: this.#completed } })
     if (!this.#halfClosed) return
-    this.#batch.flush()
-    this.#stream.end()
+    this.#batch.finish(() => this.#stream.end())
   }
 
   #hostIsGone(): void {

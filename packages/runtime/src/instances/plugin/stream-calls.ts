@@ -55,7 +55,7 @@ export class StreamCalls implements PluginCalls {
   constructor(stream: Stream, options: StreamCallsOptions) {
     this.#stream = stream
     this.#options = options
-    this.#batch = new EnvelopeBatch((frames) => stream.write({ frames }))
+    this.#batch = new EnvelopeBatch((frames, done) => stream.write({ frames }, done))
     this.accepted = new Promise((resolve) => {
       this.#settleAccepted = resolve
     })
