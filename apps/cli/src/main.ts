@@ -4,12 +4,18 @@ import process from "node:process"
 import { runCli } from "./cli.js"
 import { ExitCode } from "./exit-code.js"
 
+/** npm passes on a Ctrl-C that the terminal has sent to its script already: under npm, signals this close together are one. */
+const ECHO_MS = process.env.npm_lifecycle_event === undefined ? 0 : 100
+
 const stopping = new AbortController()
+let stoppedAt = 0
 
 /** The first signal asks to finish, the second ends the process at once; the kernel then ends its children. */
 function onSignal(): void {
-  if (stopping.signal.aborted) process.exit(ExitCode.interrupted)
-  stopping.abort(new DOMException("interrupted", "AbortError"))
+  if (!stopping.signal.aborted) {
+    stoppedAt = performance.now()
+    stopping.abort(new DOMException("interrupted", "AbortError"))
+  } else if (performance.now() - stoppedAt >= ECHO_MS) process.exit(ExitCode.interrupted)
 }
 process.on("SIGINT", onSignal)
 process.on("SIGTERM", onSignal)
