@@ -5,7 +5,7 @@ import { ExecutionContext, functionFromExports, type HandlerOutput, handlerError
 
 const fn = { namespace: "shop", name: "charge", version: "1.0.0", instance: "i1" }
 
-describe("FN-1: what a module exports", () => {
+describe("R-FN-1: what a module exports", () => {
   const handler = (): void => undefined
   const defined = { execute: handler }
 
@@ -31,7 +31,7 @@ describe("FN-1: what a module exports", () => {
   })
 })
 
-describe("FN-1: what a handler returns", () => {
+describe("R-FN-1: what a handler returns", () => {
   const event: EventInit = { type: "t" }
 
   test("nothing is no events", () => {
@@ -102,7 +102,7 @@ describe("FN-1: what a handler returns", () => {
   })
 })
 
-describe("FN-2: the context of an execution", () => {
+describe("R-FN-2: the context of an execution", () => {
   const options = { invocationId: "id", attempt: 2, deadline: 1_000, fn, config: { a: 1 } }
 
   test("carries what the host says and harmless defaults for the rest", () => {

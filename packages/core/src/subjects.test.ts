@@ -11,7 +11,7 @@ function expectPlain(subject: string): void {
   for (const token of subject.split(".")) expect(token).toMatch(/^[A-Za-z0-9_=-]+$/)
 }
 
-describe("IV-2: subjects", () => {
+describe("R-IV-2: subjects", () => {
   test("the default namespace is left out of sync subjects and results, and of nothing else", () => {
     const ref = { namespace: "default", name: "hello" }
     expect(subjects.invoke(ref, "js")).toBe("function.js.hello")

@@ -36,7 +36,7 @@ function viaHeaders(wire: WireEvent): WireEvent {
   return reader.finish(wire.data ?? new Uint8Array(0))
 }
 
-describe("EV-1: decoding what was encoded gives the same event", () => {
+describe("R-EV-1: decoding what was encoded gives the same event", () => {
   test("structured JSON", () => {
     fc.assert(fc.property(wireEvent, (wire) => expect(plain(decodeStructured(bytesOf(encodeStructured(wire))))).toEqual(plain(wire))))
   })

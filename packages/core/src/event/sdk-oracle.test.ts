@@ -34,7 +34,7 @@ const sdkAttributes = fc
 // Objects only: the SDK writes a bare number as a number where bytes belong, and reads a bare null as text.
 const jsonData = fc.json({ maxDepth: 2 }).map((value): unknown => JSON.parse(`{"value":${value}}`))
 
-describe("EV-1: the SDK and our codec read each other", () => {
+describe("R-EV-1: the SDK and our codec read each other", () => {
   test("we read what the SDK writes in structured mode", () => {
     fc.assert(
       fc.property(sdkAttributes, jsonData, (attributes, data) => {
@@ -114,7 +114,7 @@ function weAccept(event: object): boolean {
   }
 }
 
-describe("EV-1: validation agrees with the SDK", () => {
+describe("R-EV-1: validation agrees with the SDK", () => {
   const same: [string, object][] = [
     ["the smallest event", valid],
     ["specversion 0.3", { ...valid, specversion: "0.3" }],
