@@ -30,7 +30,9 @@ export async function addGoSdk(path: string): Promise<string[]> {
 export function completeGoMod(project: string, sdk: string): string {
   const module = /^module\s+(\S+)/m.exec(sdk)?.[1] ?? ""
   const goVersion = /^go\s+(\S+)/m.exec(sdk)?.[1] ?? ""
-  const needed = [...sdk.matchAll(/^(?:require)?\s+([\w./~-]+)\s+(v\S+)/gm)].map(([, path, version]) => `\t${path} ${version} // indirect`)
+  const needed = [...sdk.matchAll(/^(?:require)?\s+([\w./~-]+)\s+(v\S+)/gm)]
+    .map(([, path, version]) => `\t${path} ${version} // indirect`)
+    .sort()
   return [
     project.replace(/^go\s+\S+/m, `go ${goVersion}`).trimEnd(),
     "",

@@ -1,0 +1,114 @@
+/** RG-6: what `fn init` writes builds, deploys, answers and passes its own tests, with nothing installed. */
+import { execFile } from "node:child_process"
+import { mkdir, readdir, readFile, symlink } from "node:fs/promises"
+import { fileURLToPath } from "node:url"
+import { promisify } from "node:util"
+import { findOnPath } from "@fn/process"
+import { afterAll, beforeAll, describe, expect, jest, test } from "@jest/globals"
+import { testEnvironment } from "./support/environment.js"
+import { type FnDev, fn, startDev } from "./support/fn.js"
+import { type TemporaryFolder, temporaryFolder } from "./support/folder.js"
+
+jest.setTimeout(120_000)
+
+const run = promisify(execFile)
+const ROOT = fileURLToPath(new URL("../../..", import.meta.url))
+const hasGo = findOnPath("go") !== undefined
+if (!hasGo) process.stderr.write("skipped: the Go template, because Go is not on PATH\n")
+const goTest = hasGo ? test : test.skip
+
+let folder: TemporaryFolder
+let dev: FnDev
+
+beforeAll(async () => {
+  folder = await temporaryFolder()
+  dev = await startDev([], { cwd: folder.path })
+})
+
+afterAll(async () => {
+  await dev?.[Symbol.asyncDispose]()
+  await folder?.[Symbol.asyncDispose]()
+})
+
+/** init → deploy → invoke, by the words the command itself suggests. */
+async function greetFrom(template: string, name: string): Promise<unknown> {
+  const options = { cwd: folder.path, env: { FN_NATS_URL: dev.nats } }
+  const made = await fn(["init", name, "--template", template], options)
+  expect(made).toMatchObject({ code: 0, stdout: expect.stringContaining(`fn dev ${name}`) })
+  const deployed = await fn(["deploy", name, "--json"], options)
+  expect(deployed.stdout).toContain(`"status":"accepted"`)
+  expect(deployed.json()).toMatchObject({ name, version: "0.1.0", warnings: [], hosts: [{ served: true }] })
+  const invoked = await fn(["invoke", name, "--data", `{"name":"Ada"}`, "--json"], options)
+  expect(invoked).toMatchObject({ code: 0 })
+  return invoked.json<{ events: unknown[] }>().events
+}
+
+const GREETING = [expect.objectContaining({ type: "com.example.greeted", data: { text: "Hello, Ada!" } })]
+
+describe("fn init", () => {
+  test("ts: a module, live without an install", async () => {
+    expect(await greetFrom("ts", "hello-ts")).toEqual(GREETING)
+  })
+
+  test("ts-plugin: a program of its own, live without an install", async () => {
+    expect(await greetFrom("ts-plugin", "hello-plugin")).toEqual(GREETING)
+  })
+
+  goTest("go: a program of its own, whose go.mod is as `go mod tidy` would leave it", async () => {
+    expect(await greetFrom("go", "hello-go")).toEqual(GREETING)
+    const go = { cwd: folder.join("hello-go"), env: testEnvironment(folder.path, { GOFLAGS: "-mod=mod", GOPROXY: "off" }) }
+    await run("go", ["vet", "./..."], go)
+    await run("go", ["test", "./..."], go)
+    expect(await readFile(folder.join("hello-go/go.mod"), "utf8")).toMatch(/\nreplace \S+ => \.\/\.fn-sdk\n$/)
+    expect((await readdir(folder.join("hello-go/.fn-sdk"))).filter((file) => file.endsWith("_test.go"))).toEqual([])
+  })
+
+  test.each(["ts", "ts-plugin"])("%s: its own tests and types pass once its packages are there", async (template) => {
+    const name = `tested-${template}`
+    expect((await fn(["init", name, "-t", template], { cwd: folder.path })).code).toBe(0)
+    await mkdir(folder.join(name, "node_modules/@fn"), { recursive: true })
+    await mkdir(folder.join(name, "node_modules/@types"), { recursive: true })
+    await symlink(`${ROOT}packages/plugin-sdk`, folder.join(name, "node_modules/@fn/plugin-sdk"))
+    for (const dependency of ["tsx", "typescript", "@types/node"])
+      await symlink(`${ROOT}node_modules/${dependency}`, folder.join(name, "node_modules", dependency))
+    const { scripts } = JSON.parse(await readFile(folder.join(name, "package.json"), "utf8")) as { scripts: { test: string } }
+    const env = testEnvironment(folder.path)
+    const options = { cwd: folder.join(name), env: { ...env, NODE_OPTIONS: "" } }
+    expect((await run("sh", ["-c", scripts.test], options)).stdout).toMatch(/# pass 1\b|ℹ pass 1\b/)
+    await run(process.execPath, ["node_modules/typescript/bin/tsc", "--noEmit"], options)
+  })
+
+  test("refuses a folder that has something in it, and changes nothing", async () => {
+    await folder.write({ "mine/notes.txt": "mine" })
+    const refused = await fn(["init", "mine"], { cwd: folder.path })
+    expect(refused).toMatchObject({ code: 2, stdout: "", stderr: expect.stringMatching(/FOLDER_NOT_EMPTY/) })
+    expect(await readdir(folder.join("mine"))).toEqual(["notes.txt"])
+    expect((await fn(["init", "mine/notes.txt"], { cwd: folder.path })).code).toBe(2)
+  })
+
+  test("names the function after the folder, or as told, and refuses what is no name", async () => {
+    const init = async (...args: string[]): Promise<unknown> => (await fn(["init", ...args, "--json"], { cwd: folder.path })).json()
+    expect(await init("My New Thing!")).toMatchObject({
+      name: "my-new-thing",
+      template: "ts",
+      files: expect.arrayContaining([".gitignore", "fn.yaml", "src/index.ts"]),
+    })
+    expect(await init("x", "--name", "other")).toMatchObject({ name: "other" })
+    expect(await readFile(folder.join("x/fn.yaml"), "utf8")).toContain("name: other\n")
+    expect(await init("y", "--name", "No Name")).toMatchObject({ error: { reason: "INVALID_NAME" } })
+    expect(await init("123")).toMatchObject({ error: { reason: "INVALID_NAME" } })
+    expect(await init("z", "--template", "cobol")).toMatchObject({
+      error: { reason: "TEMPLATE_UNKNOWN", message: expect.stringContaining("ts, ts-plugin, go") },
+    })
+  })
+})
+
+describe("npm run fn", () => {
+  test("runs the command in the folder it was called from, with its output and exit code", async () => {
+    const script = `${ROOT}scripts/fn.mjs`
+    const env = testEnvironment(folder.path, { INIT_CWD: folder.path })
+    const made = await run(process.execPath, [script, "init", "from-npm", "--json"], { cwd: ROOT, env })
+    expect(JSON.parse(made.stdout)).toMatchObject({ path: folder.join("from-npm") })
+    await expect(run(process.execPath, [script, "init", "from-npm"], { cwd: ROOT, env })).rejects.toMatchObject({ code: 2, stdout: "" })
+  })
+})
