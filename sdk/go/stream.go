@@ -5,17 +5,9 @@ import (
 	"errors"
 	"io"
 	"log/slog"
-	"runtime"
 	"sync"
 
-	"google.golang.org/protobuf/proto"
-
 	"github.com/fn-platform/fn/sdk/go/internal/pluginv1"
-)
-
-const (
-	defaultBatchFrames = 64
-	maxBatchBytes      = 64 << 10
 )
 
 // stream is one ExecuteStream: many calls on one HTTP/2 stream. One goroutine reads, one writes, and each call has its own.
@@ -24,7 +16,7 @@ const (
 type stream struct {
 	server *server
 	grpc   pluginv1.Function_ExecuteStreamServer
-	out    chan *pluginv1.PluginFrame
+	out    *outbox
 	credit int
 	calls  sync.WaitGroup
 
@@ -43,7 +35,7 @@ func newStream(server *server, grpc pluginv1.Function_ExecuteStreamServer) *stre
 	return &stream{
 		server: server,
 		grpc:   grpc,
-		out:    make(chan *pluginv1.PluginFrame, defaultCallCredit),
+		out:    newOutbox(),
 		credit: credit,
 		open:   map[uint64]context.CancelCauseFunc{},
 	}
@@ -60,13 +52,13 @@ func (s *stream) serve() error {
 		return err
 	}
 	written := make(chan error, 1)
-	go func() { written <- s.write() }()
+	go func() { written <- s.out.write(s.grpc.Send) }()
 	err := s.read()
 	if err != nil {
 		s.cancelAll(cancelled("the host is gone"))
 	}
 	s.calls.Wait()
-	close(s.out)
+	s.out.close()
 	if writeErr := <-written; err == nil {
 		err = writeErr
 	}
@@ -84,10 +76,8 @@ func (s *stream) accept() error {
 	}
 	s.logFloor = frames[0].GetOpen().LogLevel
 	accepted := &pluginv1.StreamAccepted{CallCredit: uint32(s.credit)}
-	s.out <- &pluginv1.PluginFrame{Frame: &pluginv1.PluginFrame_Accepted{Accepted: accepted}}
-	for _, frame := range frames[1:] {
-		s.receive(frame)
-	}
+	s.out.add(&pluginv1.PluginFrame{Frame: &pluginv1.PluginFrame_Accepted{Accepted: accepted}})
+	s.dispatch(frames[1:])
 	return nil
 }
 
@@ -101,50 +91,15 @@ func (s *stream) read() error {
 		if err != nil {
 			return err
 		}
-		for _, frame := range envelope.GetFrames() {
-			s.receive(frame)
-		}
+		s.dispatch(envelope.GetFrames())
 	}
 }
 
-// write sends what is ready in as few envelopes as it fits in. The Gosched lets every goroutine that can finish now do so first: their
-// results then leave together, which is where the throughput is.
-func (s *stream) write() error {
-	var failure error
-	var held *pluginv1.PluginFrame
-	for {
-		frame := held
-		held = nil
-		if frame == nil {
-			next, more := <-s.out
-			if !more {
-				return failure
-			}
-			frame = next
-		}
-		runtime.Gosched()
-		batch := []*pluginv1.PluginFrame{frame}
-		size := proto.Size(frame)
-	gather:
-		for len(batch) < defaultBatchFrames {
-			select {
-			case next, more := <-s.out:
-				if !more {
-					break gather
-				}
-				if size += proto.Size(next); size > maxBatchBytes {
-					held = next
-					break gather
-				}
-				batch = append(batch, next)
-			default:
-				break gather
-			}
-		}
-		// After a failure the frames are drained all the same: whoever made them must not block.
-		if failure == nil {
-			failure = s.grpc.Send(&pluginv1.PluginEnvelope{Frames: batch})
-		}
+func (s *stream) dispatch(frames []*pluginv1.HostFrame) {
+	s.out.dispatching.Lock()
+	defer s.out.dispatching.Unlock()
+	for _, frame := range frames {
+		s.receive(frame)
 	}
 }
 
@@ -254,19 +209,20 @@ func (s *stream) cancelAll(why error) {
 }
 
 func (s *stream) result(callID uint64, result *pluginv1.CallResult) {
-	s.out <- &pluginv1.PluginFrame{CallId: callID, Frame: &pluginv1.PluginFrame_Result{Result: result}}
+	s.out.add(&pluginv1.PluginFrame{CallId: callID, Frame: &pluginv1.PluginFrame_Result{Result: result}})
 }
 
 func (s *stream) sendDrained() {
 	s.mu.Lock()
 	completed := s.completed
 	s.mu.Unlock()
-	s.out <- &pluginv1.PluginFrame{Frame: &pluginv1.PluginFrame_Drained{Drained: &pluginv1.StreamDrained{CallsCompleted: completed}}}
+	s.out.add(&pluginv1.PluginFrame{Frame: &pluginv1.PluginFrame_Drained{Drained: &pluginv1.StreamDrained{CallsCompleted: completed}}})
 }
 
 // logger sends the lines of a call as frames; those that come after its end, to the log of the process.
 func (s *stream) logger(callID uint64, call *pluginv1.CallContext) *slog.Logger {
 	return slog.New(&logHandler{write: func(level slog.Level, record slog.Record, fields map[string]any) {
+		s.out.wait()
 		if s.log(callID, level, record, fields) {
 			return
 		}
@@ -287,7 +243,7 @@ func (s *stream) log(callID uint64, level slog.Level, record slog.Record, fields
 		return false
 	}
 	if protoLevel(level) >= s.logFloor && s.logFloor != pluginv1.LogLevel_LOG_LEVEL_OFF {
-		s.out <- &pluginv1.PluginFrame{CallId: callID, Frame: &pluginv1.PluginFrame_Log{Log: logRecord(level, record, fields)}}
+		s.out.add(&pluginv1.PluginFrame{CallId: callID, Frame: &pluginv1.PluginFrame_Log{Log: logRecord(level, record, fields)}})
 	}
 	return true
 }
