@@ -1,0 +1,62 @@
+/** The whole main job on the oldest server we promise to run on: 2.9.10, as Debian 12 packages it. */
+import { homedir } from "node:os"
+import { delimiter, join } from "node:path"
+import { fileURLToPath } from "node:url"
+import { findNatsServer } from "@fn/nats"
+import { findOnPath } from "@fn/process"
+import { expect, test } from "@jest/globals"
+import { startPlatform } from "../support/platform.mjs"
+
+const PLUGIN = fileURLToPath(new URL("./fixtures/versioned-plugin.mjs", import.meta.url))
+const WHAT = "the main job on nats-server 2.9"
+
+/** Debian's server, kept in a cache of its own; undefined, said aloud, where there is no Debian to take it from. */
+async function oldServer(): Promise<{ path: string; version: string } | undefined> {
+  for (const tool of ["apt-get", "dpkg-deb"]) if (!findOnPath(tool)) return void console.warn(`SKIPPED: needs ${tool}: ${WHAT}`)
+  if (process.getuid?.() !== 0) return void console.warn(`SKIPPED: needs root: ${WHAT}`)
+  const cacheDir = join(process.env.XDG_CACHE_HOME || join(homedir(), ".cache"), "fn", "nats-server-debian")
+  const path = (process.env.PATH ?? "").split(delimiter).filter((folder) => !findOnPath("nats-server", folder))
+  const env = { ...process.env, PATH: path.join(delimiter), FN_NATS_SERVER: undefined }
+  const found = await findNatsServer({ cacheDir, env, fetch: ["debian"], systemFolders: [] })
+  if (found.version.startsWith("2.9.")) return found
+  // A later Debian packages a later server.
+  return void console.warn(`SKIPPED: needs debian-12: ${WHAT}; this one packages ${found.version}`)
+}
+
+test("on nats-server 2.9: deploy, invoke by client, HTTP and bare NATS, redeploy, list, lose a host, delete", async () => {
+  const server = await oldServer()
+  if (!server) return
+  await using platform = await startPlatform({ hosts: 2, gateway: true, server: { binary: server.path } })
+  expect(platform.nc.info?.version).toBe(server.version)
+  const { client, registry } = platform
+
+  // Larger than a chunk of the object store.
+  const source = `export default (event) => ({ type: "v1", data: event.data })\n${"// filler\n".repeat(40_000)}`
+  const deployed = await platform.deployModule("job", source, { version: "1.0.0" })
+  expect(deployed).toMatchObject({ warnings: [], hosts: [{ served: true }, { served: true }] })
+  expect(await client.invoke("job", { n: 1 })).toMatchObject([{ type: "v1", data: { n: 1 } }])
+  const response = await fetch(`${platform.http}/function/job`, {
+    method: "POST",
+    body: `{"n":2}`,
+    headers: { "content-type": "application/json" },
+  })
+  expect([response.status, response.headers.get("ce-type"), await response.json()]).toEqual([200, "v1", { n: 2 }])
+  const reply = await platform.nc.request("function.js.job", `{"n":3}`, { timeout: 5_000 })
+  expect([reply.headers?.get("ce-type"), reply.json()]).toEqual(["v1", { n: 3 }])
+
+  await platform.deployModule("job", `export default () => ({ type: "v2" })`, { version: "2.0.0" })
+  expect(await client.invoke("job", {})).toMatchObject([{ type: "v2" }])
+  expect(await client.invoke("job@1.0.0", {})).toMatchObject([{ type: "v1" }])
+  await platform.deployPlugin("plugged", [process.execPath, PLUGIN], { env: { VERSION: "7" } })
+  expect((await client.invoke("plugged", {})).map(({ data }) => data)).toEqual(["7", "7", "7"])
+  const names: string[] = []
+  for await (const { record } of registry.listFunctions()) names.push(record.name)
+  expect(names).toEqual(["job", "plugged"])
+
+  await platform.hosts[0]?.crash()
+  expect(await client.invoke("job", {}, { timeoutMs: 5_000 })).toMatchObject([{ type: "v2" }])
+  await platform.server.restart()
+  expect(await client.invoke("job", {}, { timeoutMs: 10_000 })).toMatchObject([{ type: "v2" }])
+  await registry.deleteFunction({ namespace: "default", name: "job" })
+  expect(await client.tryInvoke("job", {})).toMatchObject({ ok: false, error: { reason: "FUNCTION_NOT_FOUND" } })
+}, 240_000)
