@@ -37,7 +37,9 @@ export function readHeaderBlock(block: Uint8Array, visit: (name: string, value: 
     if (end < 0) end = text.length
     const colon = text.indexOf(":", start)
     if (colon > start && colon < end) {
-      visit(text.slice(start, colon), text.slice(colon + 1, end).trim())
+      // Nearly always one space in front and none behind.
+      const padded = text.charCodeAt(colon + 1) !== 32 || text.charCodeAt(colon + 2) <= 32 || text.charCodeAt(end - 1) <= 32
+      visit(text.slice(start, colon), padded ? text.slice(colon + 1, end).trim() : text.slice(colon + 2, end))
     }
     start = end + 2
   }

@@ -37,6 +37,22 @@ export function binaryHeaderLines(attributes: EventAttributes): string {
   return lines
 }
 
+const CONTENT_TYPE = "content-type"
+/** Spellings of headers seen so far and what they mean: cheaper than lower-casing each name of each message. */
+const HEADERS = new Map<string, string>()
+/** Callers choose the names of extensions; the map must not grow with them for ever. */
+const MAX_HEADERS = 1024
+
+/** The attribute that a header carries, `content-type` for that header, undefined for any other. */
+function learn(name: string): string | undefined {
+  const lower = name.toLowerCase()
+  const attribute = lower === CONTENT_TYPE ? CONTENT_TYPE : lower.startsWith("ce-") && lower.length > 3 ? lower.slice(3) : undefined
+  if (attribute === undefined) return undefined
+  if (HEADERS.size >= MAX_HEADERS) HEADERS.clear()
+  HEADERS.set(name, attribute)
+  return attribute
+}
+
 /** Collects the event attributes among the headers of one message. */
 export class BinaryEventReader {
   #attributes: Record<string, unknown> | undefined
@@ -45,19 +61,14 @@ export class BinaryEventReader {
 
   /** Takes the header if it belongs to an event: `ce-…` or `content-type`, in any case. */
   take(name: string, value: string): boolean {
-    const first = name.charCodeAt(0) | 32
-    if (first !== 99) return false // neither ce- nor content-type
-    if (name.length > 3 && name.charCodeAt(2) === 45 && (name.charCodeAt(1) | 32) === 101) {
-      const attribute = name.slice(3).toLowerCase()
+    const attribute = HEADERS.get(name) ?? learn(name)
+    if (attribute === undefined) return false
+    if (attribute === CONTENT_TYPE) this.contentType = value
+    else {
       this.#attributes ??= {}
       this.#attributes[attribute] = decodeHeaderValue(value, attribute)
-      return true
     }
-    if (name.length === 12 && name.toLowerCase() === "content-type") {
-      this.contentType = value
-      return true
-    }
-    return false
+    return true
   }
 
   /** Whether any `ce-` header came: then the message is in binary mode. */

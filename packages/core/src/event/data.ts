@@ -67,22 +67,40 @@ export interface EventDefaults {
  * @throws {FnError} invalid_argument INVALID_EVENT
  */
 export function eventToWire(event: EventInit, defaults: EventDefaults): WireEvent {
-  const attributes: Record<string, unknown> = {}
+  const attributes: Record<string, unknown> = {
+    id: event.id ?? newId(),
+    source: event.source ?? defaults.source,
+    type: event.type,
+    specversion: event.specversion ?? "1.0",
+    time: event.time ?? now(),
+  }
   // The SDK's CloudEvent keeps its attributes as own enumerable properties, some of them undefined.
   for (const name of Object.keys(event)) {
-    if (name === "data" || name === "data_base64") continue
+    if (name in attributes || name === "data" || name === "data_base64") continue
     const value = (event as Record<string, unknown>)[name]
-    if (value === undefined || value === null) continue
-    attributes[name] = value instanceof Date ? value.toISOString() : value
+    if (value !== undefined && value !== null) attributes[name] = value
   }
-  attributes.id ??= newId()
-  attributes.source ??= defaults.source
-  attributes.specversion ??= "1.0"
-  attributes.time ??= new Date().toISOString()
+  for (const name in attributes) {
+    const value = attributes[name]
+    if (value instanceof Date) attributes[name] = value.toISOString()
+  }
   let data = event.data
   if (data === undefined && typeof event.data_base64 === "string") data = Buffer.from(event.data_base64, "base64")
   if (data !== undefined) attributes.datacontenttype ??= contentTypeOf(data)
   return { attributes: checkAttributes(attributes), data: encodeData(data, attributes.datacontenttype as string | undefined) }
+}
+
+let nowMs = 0
+let nowText = ""
+
+/** The present as RFC 3339, made once per millisecond. */
+function now(): string {
+  const ms = Date.now()
+  if (ms !== nowMs) {
+    nowMs = ms
+    nowText = new Date(ms).toISOString()
+  }
+  return nowText
 }
 
 /** A wire event as an author or caller sees it: data decoded, all in one object. */
@@ -102,7 +120,7 @@ export function bareEvent(payload: Uint8Array, contentType: string | undefined, 
     source: attributes.source,
     type: attributes.type,
     specversion: "1.0",
-    time: new Date().toISOString(),
+    time: now(),
   }
   if (payload.length === 0) return { attributes: filled, data: undefined }
   filled.datacontenttype = contentType || sniff(payload)
