@@ -1,6 +1,6 @@
 /** What the tests of this folder share: a spec, an execution, a logger that remembers. */
 import { fileURLToPath } from "node:url"
-import { createLogger, type Logger, newId, type WireEvent } from "@fn/core"
+import { createLogger, FnError, type Logger, newId, type WireEvent } from "@fn/core"
 import type { FunctionDefinition } from "@fn/registry"
 import type { Execution, InstanceSpec } from "../../src/instances/instance.js"
 
@@ -79,4 +79,15 @@ export function isAlive(pid: number): boolean {
   } catch {
     return false
   }
+}
+
+/** The FnError that `work` fails with. */
+export async function failure(work: Promise<unknown> | unknown): Promise<FnError> {
+  try {
+    await work
+  } catch (thrown) {
+    if (FnError.is(thrown)) return thrown
+    throw thrown
+  }
+  throw new Error("it did not fail")
 }
