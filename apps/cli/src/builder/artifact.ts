@@ -1,4 +1,5 @@
 import type { FunctionManifest } from "@fn/registry"
+import type { Declared } from "./declared.js"
 
 /** What a language's builder is given. */
 export interface BuildInput {
@@ -24,6 +25,8 @@ export interface BuiltArtifact {
   /** Absolute paths of the author's files that went in, for watching. */
   readonly inputs: readonly string[]
   readonly warnings: readonly string[]
+  /** What its code says of itself, where a builder can tell. */
+  readonly declared?: Declared
   /** Whether an earlier build was used. */
   readonly cached: boolean
 }

@@ -109,6 +109,39 @@ describe("RG-6: a TypeScript folder becomes one module", () => {
     expect(await callBundle(second, {})).toBe(1)
   })
 
+  test("what defineFunction declares holds where fn.yaml says nothing", async () => {
+    await using folder = await temporaryFolder({
+      "fn.yaml": `${MODULE}timeoutMs: 700\n`,
+      "index.ts": `import { defineFunction } from "@fn/plugin-sdk"
+console.log("noise")
+setInterval(() => undefined, 1000)
+export default defineFunction({ name: "other", on: "a.b", emits: ["c.d"], timeout: "9s", concurrency: 7, retry: { maxAttempts: 5 }, handler: () => ({ type: "c.d" }) })\n`,
+    })
+    const { manifest, warnings } = await build(folder)
+    expect(manifest).toEqual({
+      name: "hello",
+      language: "js",
+      runtime: "module",
+      timeoutMs: 700,
+      accepts: ["a.b"],
+      emits: ["c.d"],
+      concurrency: 7,
+      retry: { attempts: 5 },
+    })
+    expect(warnings).toEqual([])
+    expect(await build(folder)).toMatchObject({ cached: true, manifest })
+  })
+
+  test("a module that does not load here is built all the same, with a warning", async () => {
+    await using folder = await temporaryFolder({
+      "fn.yaml": MODULE,
+      "index.js": "if (!process.env.DATABASE) throw new Error('no DATABASE')\nexport default () => 1\n",
+    })
+    expect((await build(folder)).warnings).toEqual(["the module does not load here: Error: no DATABASE"])
+    await folder.write({ "fn.yaml": `${MODULE}env: { DATABASE: x }\n` })
+    expect((await build(folder)).warnings).toEqual([])
+  })
+
   test("BUILD_FAILED names file, line and column of each error, and no stack", async () => {
     await using folder = await temporaryFolder({
       "fn.yaml": MODULE,

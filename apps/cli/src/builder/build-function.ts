@@ -6,6 +6,7 @@ import { findOnPath } from "@fn/process"
 import type { FunctionManifest } from "@fn/registry"
 import type { BuildInput, BuiltArtifact } from "./artifact.js"
 import { userCacheDir } from "./build-cache.js"
+import { withDeclared } from "./declared.js"
 import { buildGo } from "./go.js"
 import { buildJavaScript, isJavaScript } from "./javascript.js"
 import { MANIFEST_FILE, readManifest } from "./manifest-file.js"
@@ -26,6 +27,7 @@ export interface BuildOptions {
 
 /** A function ready to deploy. */
 export interface BuiltFunction {
+  /** What fn.yaml says, and where it says nothing, what a module declares in code. */
   readonly manifest: FunctionManifest
   /** Absent for a builtin, and for a command that needs no file. */
   readonly artifact?: { readonly path: string; readonly fileName: string }
@@ -58,9 +60,18 @@ export async function buildFunction(dir: string, options: BuildOptions): Promise
   const manifestPath = join(folder, MANIFEST_FILE)
   const built = await buildArtifact(input)
   if (built === undefined) return { manifest, inputs: [manifestPath], outputs: [], warnings: [], cached: false }
-  const { path, fileName, sourceDigest, inputs, warnings, cached } = built
+  const { path, fileName, sourceDigest, inputs, cached, declared } = built
+  const warnings = declared?.warning === undefined ? built.warnings : [...built.warnings, declared.warning]
   const outputs = manifest.build === undefined ? [] : [path]
-  return { manifest, artifact: { path, fileName }, sourceDigest, inputs: [manifestPath, ...inputs], outputs, warnings, cached }
+  return {
+    manifest: declared ? withDeclared(manifest, declared) : manifest,
+    artifact: { path, fileName },
+    sourceDigest,
+    inputs: [manifestPath, ...inputs],
+    outputs,
+    warnings,
+    cached,
+  }
 }
 
 async function buildArtifact(input: BuildInput): Promise<BuiltArtifact | undefined> {

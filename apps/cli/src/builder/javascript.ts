@@ -6,13 +6,14 @@
  */
 
 import { readFileSync } from "node:fs"
-import { access, writeFile } from "node:fs/promises"
+import { access, readFile, rename, writeFile } from "node:fs/promises"
 import { basename, dirname, extname, isAbsolute, join, relative, resolve } from "node:path"
 import { fileURLToPath } from "node:url"
 import { FnError, messageOf } from "@fn/core"
 import type { BuildFailure, Message, Metafile, Plugin } from "esbuild"
 import type { BuildInput, BuiltArtifact } from "./artifact.js"
 import { BuildCache } from "./build-cache.js"
+import { type Declared, readDeclared } from "./declared.js"
 import { SourceDigest } from "./digest.js"
 
 /** Where the code is when fn.yaml does not say. */
@@ -42,7 +43,22 @@ export async function buildJavaScript(input: BuildInput): Promise<BuiltArtifact>
   const cache = new BuildCache(input.cacheDir, ".mjs")
   const kept = await cache.find(sourceDigest)
   const path = kept ?? (await cache.keep(sourceDigest, (draft) => writeFile(draft, code)))
-  return { path, fileName, sourceDigest, inputs, warnings, cached: kept !== undefined }
+  // A plugin says it to its host itself, and to load one is to serve it.
+  const declared = input.manifest.runtime === "module" ? { declared: await declaredBy(path, input) } : {}
+  return { path, fileName, sourceDigest, inputs, warnings, ...declared, cached: kept !== undefined }
+}
+
+/** Asked once per build: the answer is kept beside the artifact. */
+async function declaredBy(path: string, { manifest, env }: BuildInput): Promise<Declared> {
+  const file = `${path}.declared.json`
+  const known = await readFile(file, "utf8").catch(() => undefined)
+  if (known !== undefined) return JSON.parse(known) as Declared
+  const declared = await readDeclared(path, { PATH: env.PATH ?? "", HOME: env.HOME ?? "", ...manifest.env })
+  if (declared.warning !== undefined) return declared
+  // Whole or not at all: another build may look for it now.
+  await writeFile(`${file}.${process.pid}`, JSON.stringify(declared))
+  await rename(`${file}.${process.pid}`, file)
+  return declared
 }
 
 async function findEntry(input: BuildInput): Promise<string> {
