@@ -53,7 +53,9 @@ export function loadConfig<Settings extends object>(
     const raw = flags[option.key] ?? (env[variableOf(option.key)] || undefined) ?? file.settings[option.key]
     const parsed = option.schema.safeParse(raw)
     if (parsed.success) settings[option.key] = parsed.data
-    else for (const issue of parsed.error.issues) problems.push(`${option.key} (${flagOf(option.key)}, ${variableOf(option.key)}): ${issue.message}`)
+    else
+      for (const issue of parsed.error.issues)
+        problems.push(`${option.key} (${flagOf(option.key)}, ${variableOf(option.key)}): ${issue.message}`)
   }
   const nats = natsOptions(flags, env, file.nats, problems)
   if (problems.length > 0) throw FnError.of("INVALID_CONFIG", problems.join("; "), { details: { problems } })
@@ -81,7 +83,11 @@ function parseFlags(spec: AppSpec, argv: readonly string[], print: (text: string
   }
 }
 
-function readConfigFile(path: string | undefined, spec: AppSpec, problems: string[]): { settings: Record<string, unknown>; nats: Record<string, unknown> } {
+function readConfigFile(
+  path: string | undefined,
+  spec: AppSpec,
+  problems: string[],
+): { settings: Record<string, unknown>; nats: Record<string, unknown> } {
   if (path === undefined) return { settings: {}, nats: {} }
   let parsed: unknown
   try {
@@ -98,7 +104,8 @@ function readConfigFile(path: string | undefined, spec: AppSpec, problems: strin
   const known = new Set(spec.options.map(({ key }) => key))
   for (const key in settings) if (!known.has(key)) problems.push(`config file ${path}: unknown key ${key}`)
   const checked = natsOptionsSchema.safeParse(nats)
-  if (!checked.success) for (const issue of checked.error.issues) problems.push(`config file ${path}: nats.${issue.path.join(".")}: ${issue.message}`)
+  if (!checked.success)
+    for (const issue of checked.error.issues) problems.push(`config file ${path}: nats.${issue.path.join(".")}: ${issue.message}`)
   return { settings, nats: checked.success ? checked.data : {} }
 }
 

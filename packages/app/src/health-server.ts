@@ -31,7 +31,9 @@ export async function startHealthServer(options: HealthServerOptions): Promise<H
     )
   })
   await new Promise<void>((resolve, reject) => {
-    server.once("error", (thrown) => reject(FnError.of("PORT_IN_USE", `cannot listen on ${host}:${options.port}: ${thrown.message}`, { cause: thrown })))
+    server.once("error", (thrown) =>
+      reject(FnError.of("PORT_IN_USE", `cannot listen on ${host}:${options.port}: ${thrown.message}`, { cause: thrown })),
+    )
     server.listen(options.port, host, resolve)
   })
   const close = (): Promise<void> =>

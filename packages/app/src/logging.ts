@@ -11,14 +11,21 @@ export interface LogSettings {
 
 /** The options of {@link LogSettings}, the same for every app. */
 export const LOG_OPTIONS: readonly AppOption[] = [
-  { key: "logLevel", value: "level", description: "error, warn, info or debug (default info)", schema: z.enum(["error", "warn", "info", "debug"]).default("info") },
+  {
+    key: "logLevel",
+    value: "level",
+    description: "error, warn, info or debug (default info)",
+    schema: z.enum(["error", "warn", "info", "debug"]).default("info"),
+  },
   { key: "logFormat", value: "format", description: "json or text (default json)", schema: z.enum(["json", "text"]).default("json") },
 ]
 
 /** A logger that writes one line per message to stderr: JSON, or text for people. */
 export function createAppLogger(settings: LogSettings): Logger {
   const { timestamp, json, printf, combine } = winston.format
-  const text = printf(({ timestamp: at, level, message, ...fields }) => `${String(at)} ${level.padEnd(5)} ${String(message)}${formatFields(fields)}`)
+  const text = printf(
+    ({ timestamp: at, level, message, ...fields }) => `${String(at)} ${level.padEnd(5)} ${String(message)}${formatFields(fields)}`,
+  )
   const logger = winston.createLogger({
     level: settings.logLevel,
     format: combine(timestamp(), settings.logFormat === "json" ? json() : text),
