@@ -10,8 +10,8 @@ import { fileURLToPath } from "node:url"
 import { FnError } from "@fn/core"
 
 const SDK_FOLDER = ".fn-sdk"
-/** In the published package, and in a clone. */
-const SDK_SOURCES = ["../../go-sdk", "../../../../sdk/go"]
+/** In a clone, and in the published package. */
+const SDK_SOURCES = ["../../../../sdk/go", "../../go-sdk"]
 
 /** Copies the SDK into the project at `path` and completes its go.mod. Resolves with the files that were added. */
 export async function addGoSdk(path: string): Promise<string[]> {
