@@ -51,9 +51,10 @@ export interface FunctionOptions<
   Config extends StandardSchema | undefined,
   Deps,
   Output extends HandlerReturn<Emits> = HandlerReturn<Emits>,
+  Name extends string = string,
 > extends PolicyOptions {
   /** `^[a-z][a-z0-9_-]{0,62}$` */
-  readonly name: string
+  readonly name: Name
   /** Events it takes; absent: any. Others are refused before the handler runs, and so is data that does not fit its schema. */
   readonly on?: On
   /** Events it may return; absent: any, `[]`: none. Others do not compile, and fail the execution for good. */
@@ -73,8 +74,8 @@ export interface FunctionManifestPart extends PolicyManifest {
 }
 
 /** A function made by defineFunction. It runs wherever a FunctionModule runs. */
-export interface DefinedFunction<In = CloudEvent, Out = EventInit> extends FunctionModule {
-  readonly name: string
+export interface DefinedFunction<In = CloudEvent, Out = EventInit, Name extends string = string> extends FunctionModule {
+  readonly name: Name
   /** JSON Schema of the configuration, where the schema's library can tell. */
   readonly configSchema?: Readonly<Record<string, unknown>> | undefined
   toManifest(): FunctionManifestPart

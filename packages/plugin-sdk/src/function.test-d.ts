@@ -134,6 +134,13 @@ defineFunction({ name: "x", timeoutMs: 5, handler() {} })
 // @ts-expect-error no handler
 defineFunction({ name: "x" })
 
+// ── what a typed client reads ─────────────────────────────────────────
+const audit = defineFunction({ name: "audit", on: [Placed, Paid], emits: Total, handler: () => undefined })
+assertTrue<Equal<typeof audit.name, "audit">>()
+type Audit = NonNullable<(typeof audit)["~types"]>
+assertTrue<Equal<Audit["in"]["type"], "shop.order.placed.v1" | "shop.order.paid.v1">>()
+assertTrue<Equal<Audit["out"]["data"], { tenant: string; cents: number }>>()
+
 // ── the bare form ─────────────────────────────────────────────────────
 const bare: Handler = (event, ctx): EventInit => ({ type: "hello", data: `${event.type} ${ctx.attempt}` })
 expectType<Handler>(bare)

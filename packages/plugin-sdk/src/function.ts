@@ -42,8 +42,9 @@ export function defineFunction<
   Deps = undefined,
   // Inferred as a constant, so that an event written by hand keeps the literal of its type.
   const Output extends HandlerReturn<Emits> = HandlerReturn<Emits>,
->(options: FunctionOptions<On, Emits, Config, Deps, Output>): DefinedFunction<Received<On>, Emitted<Emits>> {
-  return new AuthoredFunction(options as unknown as AnyOptions)
+  const Name extends string = string,
+>(options: FunctionOptions<On, Emits, Config, Deps, Output, Name>): DefinedFunction<Received<On>, Emitted<Emits>, Name> {
+  return new AuthoredFunction<Name>(options as unknown as AnyOptions)
 }
 
 type AnyHandler = (event: CloudEvent, ctx: HandlerContext<unknown, unknown>) => HandlerOutput | Promise<HandlerOutput>
@@ -55,8 +56,8 @@ interface InstanceState {
   readonly deps: unknown
 }
 
-class AuthoredFunction implements DefinedFunction<never, never> {
-  readonly name: string
+class AuthoredFunction<Name extends string> implements DefinedFunction<never, never, Name> {
+  readonly name: Name
   readonly accepts: readonly string[] | undefined
   readonly emits: readonly string[] | undefined
   readonly configSchema: Readonly<Record<string, unknown>> | undefined
@@ -68,7 +69,7 @@ class AuthoredFunction implements DefinedFunction<never, never> {
   readonly #instances = new Map<string, InstanceState>()
 
   constructor(options: AnyOptions) {
-    this.name = checkName(options.name)
+    this.name = checkName(options.name) as Name
     if (typeof options.handler !== "function") throw FnError.of("INVALID_DEFINITION", `function ${this.name} has no handler`)
     const on = specsOf(options.on)
     const emits = specsOf(options.emits)

@@ -38,7 +38,7 @@ export interface TestOptions {
 
 /** How to invoke it. */
 export interface InvokeOptions {
-  /** Type of the event around bare data. Default: the one type the function takes, else `test.event`. */
+  /** Makes the value the data of an event of this type. Default for what is no event: the one type the function takes, else `com.fn.invoke`. */
   readonly type?: string
   /** Default 1. */
   readonly attempt?: number
@@ -74,6 +74,8 @@ export interface TestedFunction<Out = EventInit> extends AsyncDisposable {
 }
 
 const SOURCE = "/test"
+/** What the client calls the event around bare data. */
+const DATA_EVENT_TYPE = "com.fn.invoke"
 
 /**
  * Initializes `fn` for a test.
@@ -138,10 +140,10 @@ class FunctionUnderTest implements TestedFunction {
   }
 
   #eventOf(eventOrData: unknown, { type }: InvokeOptions): WireEvent {
-    if (isEvent(eventOrData)) return eventToWire(eventOrData, { source: SOURCE })
+    if (type === undefined && isEvent(eventOrData)) return eventToWire(eventOrData, { source: SOURCE })
     const { accepts } = this.#module
     const only = accepts?.length === 1 && !accepts[0]?.endsWith("*") ? accepts[0] : undefined
-    return eventToWire({ type: type ?? only ?? "test.event", data: eventOrData }, { source: SOURCE })
+    return eventToWire({ type: type ?? only ?? DATA_EVENT_TYPE, data: eventOrData }, { source: SOURCE })
   }
 
   async #deliver(wire: WireEvent, options: InvokeOptions, attempt: number): Promise<WireEvent[]> {
@@ -210,11 +212,11 @@ function givenUp(
   })
 }
 
-/** An event has a type and says that it is one; everything else is data. */
+/** As the client sees it: what says that it is an event, or has a type and data. */
 function isEvent(value: unknown): value is EventInit {
   if (typeof value !== "object" || value === null) return false
-  const { type, specversion, data, source } = value as Record<string, unknown>
-  return typeof type === "string" && (specversion === "1.0" || data !== undefined || typeof source === "string")
+  if ("specversion" in value) return true
+  return "type" in value && typeof value.type === "string" && ("data" in value || "data_base64" in value)
 }
 
 /** What two deliveries of one event must agree on. */
