@@ -7,7 +7,7 @@ import { findOnPath } from "@fn/process"
 import { expect, test } from "@jest/globals"
 import { startPlatform } from "../support/platform.mjs"
 
-const PLUGIN = fileURLToPath(new URL("./fixtures/versioned-plugin.mjs", import.meta.url))
+const PLUGIN = fileURLToPath(new URL("./fixtures/versioned/main.mjs", import.meta.url))
 const WHAT = "the main job on nats-server 2.9"
 
 /** Debian's server, kept in a cache of its own; undefined, said aloud, where there is no Debian to take it from. */

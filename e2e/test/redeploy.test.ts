@@ -12,7 +12,7 @@ const HANDLER = `async () => {
   await new Promise((resolve) => setTimeout(resolve, 25))
   return [first, { type: "part", data: VERSION }, { type: "part", data: VERSION }]
 }`
-const PLUGIN = fileURLToPath(new URL("./fixtures/versioned-plugin.mjs", import.meta.url))
+const PLUGIN = fileURLToPath(new URL("./fixtures/versioned/main.mjs", import.meta.url))
 
 interface Part {
   readonly data?: unknown
