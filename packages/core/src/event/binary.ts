@@ -37,16 +37,17 @@ export function binaryHeaderLines(attributes: EventAttributes): string {
   return lines
 }
 
-const CONTENT_TYPE = "content-type"
+/** Stands for the content-type header; no attribute's name is empty. */
+const CONTENT_TYPE = ""
 /** Spellings of headers seen so far and what they mean: cheaper than lower-casing each name of each message. */
 const HEADERS = new Map<string, string>()
 /** Callers choose the names of extensions; the map must not grow with them for ever. */
 const MAX_HEADERS = 1024
 
-/** The attribute that a header carries, `content-type` for that header, undefined for any other. */
+/** The attribute that a header carries, {@link CONTENT_TYPE} for that header, undefined for any other. */
 function learn(name: string): string | undefined {
   const lower = name.toLowerCase()
-  const attribute = lower === CONTENT_TYPE ? CONTENT_TYPE : lower.startsWith("ce-") && lower.length > 3 ? lower.slice(3) : undefined
+  const attribute = lower === "content-type" ? CONTENT_TYPE : lower.startsWith("ce-") && lower.length > 3 ? lower.slice(3) : undefined
   if (attribute === undefined) return undefined
   if (HEADERS.size >= MAX_HEADERS) HEADERS.clear()
   HEADERS.set(name, attribute)

@@ -202,6 +202,12 @@ describe("the CloudEvents NATS binding", () => {
     expect(read(`${lines}content-type: text/plain\r\nce-datacontenttype: text/csv\r\n`).attributes.datacontenttype).toBe("text/csv")
   })
 
+  test("ce-content-type is an attribute with a bad name, not the content type", () => {
+    expect(() => read(`${lines}ce-content-type: text/plain\r\n`)).toThrow(
+      expect.objectContaining({ details: { attribute: "content-type" } }),
+    )
+  })
+
   test("the binding's own example of percent-encoding", () => {
     expect(encodeHeaderValue("Euro € 😀")).toBe("Euro%20%E2%82%AC%20%F0%9F%98%80")
     expect(decodeHeaderValue("Euro%20%e2%82%ac%20%F0%9F%98%80", "x")).toBe("Euro € 😀")

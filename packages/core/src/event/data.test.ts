@@ -72,6 +72,11 @@ describe("a caller's event", () => {
     )
   })
 
+  test("an extension called like a property of every object is one like any other", () => {
+    const wire = eventToWire({ type: "t", constructor: "x", valueof: "y" } as unknown as EventInit, { source: "/d" })
+    expect(wire.attributes).toMatchObject({ constructor: "x", valueof: "y" })
+  })
+
   test("a Date becomes its RFC 3339 text, null and undefined are absent, data_base64 is bytes", () => {
     const event = { type: "t", time: new Date(0), subject: null, ext: undefined, data_base64: "AQI=", datacontenttype: "image/png" }
     const wire = eventToWire(event as unknown as EventInit, { source: "/d" })

@@ -76,7 +76,7 @@ export function eventToWire(event: EventInit, defaults: EventDefaults): WireEven
   }
   // The SDK's CloudEvent keeps its attributes as own enumerable properties, some of them undefined.
   for (const name of Object.keys(event)) {
-    if (name in attributes || name === "data" || name === "data_base64") continue
+    if (Object.hasOwn(attributes, name) || name === "data" || name === "data_base64") continue
     const value = (event as Record<string, unknown>)[name]
     if (value !== undefined && value !== null) attributes[name] = value
   }

@@ -92,7 +92,7 @@ function checkExtension(name: string, value: unknown): void {
 }
 
 /** The last text that was a time: events of one millisecond share it, and one event is checked on its way in and out. */
-let lastTime = ""
+let lastTime: string | undefined
 
 function isTime(value: unknown): boolean {
   if (value === lastTime) return true
