@@ -2,9 +2,10 @@ import { findOnPath } from "./which.mjs"
 
 /**
  * A test that cannot run on this machine prints `SKIPPED: needs <thing>: <what was not tested>` and passes. CI reads these lines:
- * a skip is fine only where the thing is really absent, and a skip without a thing is never fine.
+ * a skip is fine only where the thing is really absent, and a skip without a thing is never fine. Only the beginning of a line counts:
+ * jest prints the source line of every warning, too.
  */
-const MARKER = /SKIPPED: (?:needs ([\w./-]+): )?([^\n\r]*)/g
+const MARKER = /^[ \t]*skipped\b:?[ \t]*(?:needs ([\w./-]+): )?([^\n\r]*)/gim
 
 /** The skips in what a test run printed, each once: `{ needs, what, allowed }`. */
 export function findSkips(output) {

@@ -26,6 +26,11 @@ describe("findSkips", () => {
     expect([here.allowed, there.allowed, net.allowed]).toEqual([false, true, true])
   })
 
+  test("other ways to say it count as skips without a thing; the source line that jest prints does not count", () => {
+    const output = '    skipped: no luck\n\n    > 12 |  console.warn("SKIPPED: needs x: y")\nTests: 3 skipped\n'
+    expect(findSkips(output)).toEqual([{ needs: undefined, what: "no luck", allowed: false }])
+  })
+
   test("nothing printed is nothing skipped", () => {
     expect(findSkips("all well\n")).toEqual([])
   })
