@@ -43,6 +43,7 @@ export interface DispatcherOptions {
 export class Dispatcher {
   readonly #options: DispatcherOptions
   readonly #calls = new Map<string, Call>()
+  readonly #expected = new Set<string>()
   #running = 0
   readonly #deadlines: DeadlineSweep<Call>
   readonly #started: DeadlineSweep<Call>
@@ -68,11 +69,17 @@ export class Dispatcher {
 
   /** Whether the invocation is on this host and not answered yet. */
   has(invocationId: string): boolean {
-    return this.#calls.has(invocationId)
+    return this.#calls.has(invocationId) || this.#expected.has(invocationId)
+  }
+
+  /** An invocation that is about to be dispatched, once something has been read: it is on this host already. */
+  expect(invocationId: string): void {
+    this.#expected.add(invocationId)
   }
 
   /** Runs `call` on `fn`, now or when a slot is free. Its responder gets the outcome, always. */
   dispatch(fn: HostedFunction, call: Call): void {
+    if (this.#expected.size > 0) this.#expected.delete(call.invocationId)
     const leftMs = call.deadline - Date.now()
     if (!this.#accept(fn, call, leftMs)) return
     let version: string

@@ -138,6 +138,7 @@ export class Ingress {
   /** The caller acts on a newer record than ours: it has just been deployed, and our watch is a moment behind. */
   #dispatchNewer(fn: HostedFunction, call: Call): void {
     const { catalog, dispatcher, logger } = this.#options
+    dispatcher.expect(call.invocationId)
     catalog
       .refresh(fn.ref)
       .catch((thrown: unknown) => logger.warn("record not re-read", { functionName: fn.ref.name, error: messageOf(thrown) }))
