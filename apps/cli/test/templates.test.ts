@@ -14,7 +14,7 @@ jest.setTimeout(120_000)
 const run = promisify(execFile)
 const ROOT = fileURLToPath(new URL("../../..", import.meta.url))
 const hasGo = findOnPath("go") !== undefined
-if (!hasGo) process.stderr.write("skipped: the Go template, because Go is not on PATH\n")
+if (!hasGo) process.stderr.write("SKIPPED: needs go: the Go template\n")
 const goTest = hasGo ? test : test.skip
 
 let folder: TemporaryFolder

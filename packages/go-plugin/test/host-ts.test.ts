@@ -198,7 +198,7 @@ describe("H45 a host that dies leaves no plugin behind", () => {
     ["an uncaught exception", "throw", undefined],
     ["process.exit", "exit", undefined],
   ] as const)("%s", async (_name, ending, signal) => {
-    if (!canTether()) return void console.warn("SKIPPED: without setpriv the kernel cannot tie children to their parent")
+    if (!canTether()) return void console.warn("SKIPPED: needs setpriv: a plugin whose host is killed")
     const host = spawnChild({ command: process.execPath, args: [hostFile, ending, process.execPath, kvPluginFile], env: {} })
     defer(() => host.kill())
     const [line] = (await once(host.stdout as Readable, "data")) as [Buffer]

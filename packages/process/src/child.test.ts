@@ -56,7 +56,7 @@ describe("spawnChild", () => {
   })
 
   test("a child that loops dies when its parent is killed with SIGKILL", async () => {
-    if (!canTether()) return void console.warn("skipped: no setpriv on this machine, so the kernel cannot tether children")
+    if (!canTether()) return void console.warn("SKIPPED: needs setpriv: a looping child whose parent is killed")
     const parent = spawnChild({
       command: process.execPath,
       args: [

@@ -14,7 +14,7 @@ jest.setTimeout(60_000)
 
 const run = promisify(execFile)
 const goTest = findOnPath("go") ? test : test.skip
-if (!findOnPath("go")) process.stderr.write("skipped: Go is not on PATH\n")
+if (!findOnPath("go")) process.stderr.write("SKIPPED: needs go: building Go functions\n")
 
 const MODULE = "name: hello\nlanguage: js\nruntime: module\n"
 const GO = "name: hello\nlanguage: go\nruntime: plugin\n"

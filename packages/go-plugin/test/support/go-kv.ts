@@ -13,7 +13,7 @@ const go = findOnPath("go")
 /** `describe` where Go is; elsewhere it says loudly that nothing of this was tested. */
 export function describeWithGo(name: string, tests: () => void): void {
   if (go) return describe(name, tests)
-  console.warn(`SKIPPED "${name}": there is no go on PATH, so nothing was tested against real go-plugin peers`)
+  console.warn(`SKIPPED: needs go: ${name} against real go-plugin peers`)
   describe.skip(name, tests)
 }
 

@@ -91,7 +91,7 @@ describe("connectNats", () => {
   })
 
   test("R-SEC-2: TLS with an own authority and a client certificate", async () => {
-    if (!findOnPath("openssl")) return void console.warn("skipped: no openssl on this machine to make certificates with")
+    if (!findOnPath("openssl")) return void console.warn("SKIPPED: needs openssl: TLS")
     await using dir = await tempDir()
     const { ca, cert, key } = await makeCertificates(dir.path)
     const config = `tls { cert_file: "${cert}", key_file: "${key}", ca_file: "${ca}", verify: true }`

@@ -237,7 +237,7 @@ describe("findNatsServer builds or unpacks", () => {
     "go install makes the pinned version, which runs",
     async () => {
       const go = findOnPath("go")
-      if (!go) return void console.warn("skipped: no go on this machine")
+      if (!go) return void console.warn("SKIPPED: needs go: go install of the pinned server")
       await using dir = await tempDir()
       const lines: string[] = []
       // Its own build cache and modules stay where they are: only the server is new.
@@ -248,7 +248,7 @@ describe("findNatsServer builds or unpacks", () => {
       }).catch((thrown: Error) => thrown)
       if (found instanceof Error) {
         if (/dial tcp|no such host|proxyconnect|i\/o timeout/.test(found.message))
-          return void console.warn(`skipped: no Go modules from here: ${found.message}`)
+          return void console.warn(`SKIPPED: needs internet: no Go modules from here: ${found.message}`)
         throw found
       }
       expect(found).toMatchObject({ version: PINNED_SERVER_VERSION, source: "go" })

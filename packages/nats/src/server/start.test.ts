@@ -161,7 +161,7 @@ describe("startNatsServer", () => {
   })
 
   test("it dies with a parent that is killed by SIGKILL", async () => {
-    if (!canTether()) return void console.warn("skipped: no setpriv on this machine, so the kernel cannot tether children")
+    if (!canTether()) return void console.warn("SKIPPED: needs setpriv: a child whose parent is killed")
     await using dir = await tempDir()
     const module = new URL("../../dist/server/start.js", import.meta.url).href
     const options = { binary: await serverBinary(), storeDir: join(dir.path, "store") }
@@ -239,7 +239,7 @@ describe("nats-server of Debian (2.9.10 in bookworm)", () => {
   test(
     "is found on a machine without package lists, as images come",
     async () => {
-      if (!process.env.FN_SLOW_TESTS) return void console.warn("skipped: it downloads all package lists; set FN_SLOW_TESTS=1 to run it")
+      if (!process.env.FN_SLOW_TESTS) return void console.warn("SKIPPED: needs internet: it downloads all package lists; set FN_SLOW_TESTS=1 to run it")
       await using dir = await tempDir()
       const aptConfig = join(dir.path, "apt.conf")
       await writeFile(aptConfig, `Dir::State::lists "${dir.path}/lists";\nDir::Cache "${dir.path}/cache-of-apt";\n`)
@@ -259,7 +259,7 @@ async function findDebian(dir: string, options: FindServerOptions): Promise<Foun
   } catch (thrown) {
     const unavailable = /no Debian|needs root|resolve|Failed to fetch|Could not connect|Unable to locate package/
     if (!unavailable.test(String(thrown))) throw thrown
-    console.warn(`skipped: no Debian package from here: ${thrown}`)
+    console.warn(`SKIPPED: needs internet: no Debian package from here: ${thrown}`)
     return undefined
   }
 }
