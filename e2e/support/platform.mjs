@@ -39,21 +39,16 @@ export class Platform {
    * Starts a host and waits until it takes calls.
    * @param {readonly string[]} [args]
    * @param {string} [host] id; its data folder has the same name
+   * @param {Readonly<Record<string, string>>} [env]
    * @returns {Promise<Host>}
    */
-  async startHost(args = [], host = `host-${++this.#hostCount}`) {
+  async startHost(args = [], host = `host-${++this.#hostCount}`, env = {}) {
     const dataDir = this.folder.file(host)
-    const app = startApp("runtime-service", [
-      "--nats-url",
-      this.server.url,
-      "--data-dir",
-      dataDir,
-      "--host",
-      host,
-      "--health-port",
-      "0",
-      ...args,
-    ])
+    const app = startApp(
+      "runtime-service",
+      ["--nats-url", this.server.url, "--data-dir", dataDir, "--host", host, "--health-port", "0", ...args],
+      { env },
+    )
     try {
       const { health } = await app.logged("runtime-service ready")
       const started = Object.assign(app, { host, health: String(health) })
