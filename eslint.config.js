@@ -26,6 +26,7 @@ export default tseslint.config(
       "**/build/**",
       "**/templates/**",
       "**/fixtures/**",
+      "bench/functions/**",
     ],
   },
   {

@@ -239,7 +239,8 @@ describe("nats-server of Debian (2.9.10 in bookworm)", () => {
   test(
     "is found on a machine without package lists, as images come",
     async () => {
-      if (!process.env.FN_SLOW_TESTS) return void console.warn("SKIPPED: needs internet: it downloads all package lists; set FN_SLOW_TESTS=1 to run it")
+      if (!process.env.FN_SLOW_TESTS)
+        return void console.warn("SKIPPED: needs internet: it downloads all package lists; set FN_SLOW_TESTS=1 to run it")
       await using dir = await tempDir()
       const aptConfig = join(dir.path, "apt.conf")
       await writeFile(aptConfig, `Dir::State::lists "${dir.path}/lists";\nDir::Cache "${dir.path}/cache-of-apt";\n`)
