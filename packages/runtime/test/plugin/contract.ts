@@ -57,7 +57,7 @@ export function pluginContract(name: string, { start, lines, panicExitCode }: Pl
 
     test("many calls at once each get their own answer", async () => {
       const instance = await start()
-      const calls = Array.from({ length: 3_000 }, (_, n) => instance.execute(executionOf(n % 3 === 0 ? "later" : "echo", n)))
+      const calls = Array.from({ length: 3_000 }, async (_, n) => await instance.execute(executionOf(n % 3 === 0 ? "later" : "echo", n)))
       const answers = await Promise.all(calls)
       expect(answers.map(([event]) => dataOf(event))).toEqual(Array.from({ length: 3_000 }, (_, n) => n))
     })

@@ -103,7 +103,7 @@ describe("ExecuteStream", () => {
 
   test("never more calls are open than the plugin gave credit for, and one that waits can be cancelled", async () => {
     const instance = await faulty("counts-credit")
-    const calls = Array.from({ length: 50 }, () => instance.execute(executionOf("go")))
+    const calls = Array.from({ length: 50 }, async () => await instance.execute(executionOf("go")))
     const waiting = executionOf("go")
     const cancelled = failure(instance.execute(waiting))
     waiting.cancel?.(FnError.of("CANCELLED", "never mind"))
