@@ -3,6 +3,7 @@ import { type FnError, newId } from "@fn/core"
 import { isAlive, processTree, until } from "@fn/testing"
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals"
 import { headers, type Msg, TimeoutError } from "@nats-io/transport-node"
+import { holdings, remains } from "../support/leftovers.mjs"
 import { closedLoop } from "../support/load.mjs"
 import { type Platform, startPlatform } from "../support/platform.mjs"
 import { readTrace, TRACED } from "../support/side-effects.mjs"
@@ -20,7 +21,7 @@ describe("two runtime-services on one NATS", () => {
   let platform: Platform
 
   beforeAll(async () => {
-    platform = await startPlatform({ hosts: 2 })
+    platform = await startPlatform({ hosts: 2, gateway: true })
   }, 60_000)
   afterAll(() => platform.dispose())
 
@@ -33,6 +34,19 @@ describe("two runtime-services on one NATS", () => {
       (thrown: unknown) => thrown,
     )
     return { id: call.invocationId, sentAt, endedAt: performance.now(), error }
+  }
+
+  /** A call through the gateway. */
+  async function post(name: string, ms: number): Promise<Made> {
+    const sentAt = performance.now()
+    const response = await fetch(`${platform.http}/function/${name}`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ ms }),
+    })
+    const body: unknown = await response.json()
+    const id = response.headers.get("Fn-Invocation-Id") ?? ""
+    return { id, sentAt, endedAt: performance.now(), error: response.ok ? undefined : body }
   }
 
   /** A call of somebody who knows nothing but NATS. */
@@ -68,34 +82,42 @@ describe("two runtime-services on one NATS", () => {
     const file = platform.folder.file("one-dies")
     await platform.deployModule("one-dies", TRACED, { config: { file } })
     const [victim, survivor] = platform.hosts as [(typeof platform.hosts)[number], (typeof platform.hosts)[number]]
-    const made: { client: Made[]; bare: Made[] } = { client: [], bare: [] }
+    const made = { client: [] as Made[], http: [] as Made[], bare: [] as Made[] }
     let stopped = false
+    const loop = (inFlight: number, into: Made[], call: () => Promise<Made>): Promise<number> =>
+      closedLoop({ inFlight, stopped: () => stopped }, async () => void into.push(await call()))
     const load = Promise.all([
-      closedLoop({ inFlight: 24, stopped: () => stopped }, async () => void made.client.push(await invoke("one-dies", 30))),
-      closedLoop({ inFlight: 8, stopped: () => stopped }, async () => void made.bare.push(await request("one-dies", 30, 4_000))),
+      loop(16, made.client, () => invoke("one-dies", 30)),
+      // These last long enough for their caller to know who has them.
+      loop(8, made.client, () => invoke("one-dies", 600)),
+      loop(8, made.http, () => post("one-dies", 30)),
+      loop(8, made.bare, () => request("one-dies", 30, 4_000)),
     ])
-    await until(() => made.client.length > 200 && made.bare.length > 60, { name: "the load to flow", timeoutMs: 20_000 })
+    await until(() => Math.min(made.client.length / 3, made.http.length, made.bare.length) > 60, {
+      name: "the load to flow",
+      timeoutMs: 20_000,
+    })
 
     const children = processTree(victim.pid).map(({ pid }) => pid)
     expect(children.length).toBeGreaterThan(0)
     const killedAt = performance.now()
     process.kill(victim.pid, "SIGKILL")
     await until(() => children.every((pid) => !isAlive(pid)), { name: "the children of the killed host to be gone", timeoutMs: 2_000 })
-    const afterwards = (): Made[] => [...made.client, ...made.bare].filter(({ sentAt }) => sentAt > killedAt + 100)
+    const all = (): Made[] => [...made.client, ...made.http, ...made.bare]
+    const afterwards = (): Made[] => all().filter(({ sentAt }) => sentAt > killedAt + 100)
     await until(() => afterwards().length > 200, { name: "load on the other host", timeoutMs: 10_000 })
     stopped = true
     await load
 
-    const lost = made.client.filter(({ error }) => error !== undefined)
-    expect(lost.length).toBeGreaterThan(0)
-    expect(lost.length).toBeLessThanOrEqual(24)
-    expect(new Set(lost.map(({ error }) => (error as FnError).reason))).toEqual(new Set(["HOST_LOST"]))
-    expect(lost.every(({ error }) => (error as FnError).code === "unavailable")).toBe(true)
+    const isFailed = ({ error }: Made): boolean => error !== undefined
+    const lost = [...made.client, ...made.http].filter(isFailed)
+    expectWithin(made.client.filter(isFailed).length, 1, 24)
+    expectWithin(made.http.filter(isFailed).length, 1, 8)
+    expect(lost.map(({ error }) => codeAndReason(error)).filter((text) => text !== "unavailable HOST_LOST")).toEqual([])
     expect(Math.max(...lost.map(({ endedAt }) => endedAt - killedAt))).toBeLessThan(3_000)
 
-    const timedOut = made.bare.filter(({ error }) => error !== undefined)
-    expect(timedOut.length).toBeGreaterThan(0)
-    expect(timedOut.length).toBeLessThanOrEqual(8)
+    const timedOut = made.bare.filter(isFailed)
+    expectWithin(timedOut.length, 1, 8)
     expect(timedOut.filter(({ error }) => !(error instanceof TimeoutError))).toEqual([])
 
     const failed = [...lost, ...timedOut]
@@ -104,14 +126,53 @@ describe("two runtime-services on one NATS", () => {
     // What failed was in flight on the dead host: the other one never had it. And nothing ran twice.
     expect(failed.filter(({ id }) => starts.get(id)?.includes(survivor.pid))).toEqual([])
     expect([...starts].filter(([, hosts]) => hosts.length !== 1)).toEqual([])
-    expect([...made.client, ...made.bare].filter(({ id, error }) => error === undefined && !starts.has(id))).toEqual([])
-    expect(afterwards().filter(({ error }) => error !== undefined)).toEqual([])
+    expect(all().filter((call) => !isFailed(call) && !starts.has(call.id))).toEqual([])
+    expect(afterwards().filter(isFailed)).toEqual([])
+  }, 60_000)
+
+  test("SIGTERM of one under load: no call fails, and nothing is left of it", async () => {
+    const file = platform.folder.file("one-drains")
+    await platform.startHost()
+    const leaving = platform.hosts.find(({ child }) => child.exit === undefined) as (typeof platform.hosts)[number]
+    await platform.deployModule("one-drains", TRACED, { config: { file } })
+    const made: Made[] = []
+    let stopped = false
+    const ways = [invoke, post, (name: string, ms: number) => request(name, ms, 10_000)] as const
+    const load = closedLoop({ inFlight: 32, stopped: () => stopped }, async (n) => {
+      const call = ways[(n % 3) as 0 | 1 | 2]
+      made.push(await call("one-drains", n % 10 === 0 ? 300 : 20))
+    })
+    await until(() => made.length > 200, { name: "the load to flow", timeoutMs: 20_000 })
+    const held = holdings(leaving.pid)
+    expect(held.pids.length).toBeGreaterThan(1)
+    expect((await leaving.stop()).code).toBe(0)
+    const soFar = made.length
+    expect(remains(held)).toEqual([])
+    await until(() => made.length > soFar + 200, { name: "load on the other host", timeoutMs: 10_000 })
+    stopped = true
+    await load
+
+    expect(made.filter(({ error }) => error !== undefined)).toEqual([])
+    const { starts } = readTrace(file)
+    expect(starts.size).toBe(made.length)
+    expect([...starts].filter(([, hosts]) => hosts.length !== 1)).toEqual([])
+    expect(new Set([...starts.values()].flat()).size).toBe(2)
   }, 60_000)
 })
 
 function bare(data: unknown): Parameters<Platform["client"]["startCall"]>[1] {
   const attributes = { specversion: "1.0", id: newId(), source: "/e2e", type: "asked", datacontenttype: "application/json" }
   return { attributes, data: Buffer.from(JSON.stringify(data)) }
+}
+
+function expectWithin(count: number, least: number, most: number): void {
+  expect(count).toBeGreaterThanOrEqual(least)
+  expect(count).toBeLessThanOrEqual(most)
+}
+
+function codeAndReason(error: unknown): string {
+  const { code, reason } = error as FnError
+  return `${code} ${reason}`
 }
 
 function isReply(answer: unknown): answer is Msg {
