@@ -45,13 +45,15 @@ class PluginStart {
   readonly #spec: InstanceSpec
   readonly #signal: AbortSignal
   readonly #options: PluginStarterOptions
+  readonly #startTimeoutMs: number
   readonly #deadline: number
 
   constructor(spec: InstanceSpec, signal: AbortSignal, options: PluginStarterOptions) {
     this.#spec = spec
     this.#signal = signal
     this.#options = options
-    this.#deadline = Date.now() + (options.startTimeoutMs ?? DEFAULT_START_TIMEOUT_MS)
+    this.#startTimeoutMs = options.startTimeoutMs ?? DEFAULT_START_TIMEOUT_MS
+    this.#deadline = Date.now() + this.#startTimeoutMs
   }
 
   async run(): Promise<Instance> {
@@ -82,7 +84,7 @@ class PluginStart {
       cwd: tmpdir(),
       handshake: { ...PLUGIN_HANDSHAKE, protocolVersions: [...PLUGIN_HANDSHAKE.protocolVersions] },
       autoMtls: this.#options.autoMtls ?? true,
-      startTimeoutMs: this.#left(),
+      startTimeoutMs: this.#startTimeoutMs,
       checksums: definition.artifact && artifactPath ? [{ path: artifactPath, sha256: definition.artifact.digest }] : [],
       logger,
       ...(this.#options.socketDir ? { socketDir: this.#options.socketDir } : {}),
