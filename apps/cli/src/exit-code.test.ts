@@ -19,6 +19,8 @@ const REASON_CODES: readonly (readonly [Reason, number])[] = [
   ["NATS_AUTH", 4],
   ["NO_HOST", 4],
   ["NOT_SET_UP", 4],
+  ["JETSTREAM_OFF", 4],
+  ["STORAGE_FULL", 4],
   ["PORT_IN_USE", 4],
   ["DATA_DIR_IN_USE", 4],
   ["DEADLINE_EXCEEDED", 5],

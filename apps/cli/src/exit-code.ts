@@ -27,6 +27,8 @@ const FUNCTION_UNAVAILABLE: ReadonlySet<string> = new Set<Reason | "RETRY_AFTER"
 /** Preconditions that only the platform's operator can mend. */
 const PLATFORM_REASONS: ReadonlySet<string> = new Set<Reason>([
   "NOT_SET_UP",
+  "JETSTREAM_OFF",
+  "STORAGE_FULL",
   "SERVER_TOO_OLD",
   "SCHEMA_TOO_NEW",
   "NATS_PERMISSION",

@@ -7,6 +7,9 @@ import { ExitCode } from "./exit-code.js"
 /** npm passes on a Ctrl-C that the terminal has sent to its script already: under npm, signals this close together are one. */
 const ECHO_MS = process.env.npm_lifecycle_event === undefined ? 0 : 100
 
+/** Time an interrupted verb has to tell the platform that nobody waits any more. */
+const FINISH_MS = 2_000
+
 const stopping = new AbortController()
 let stoppedAt = 0
 
@@ -15,6 +18,8 @@ function onSignal(): void {
   if (!stopping.signal.aborted) {
     stoppedAt = performance.now()
     stopping.abort(new DOMException("interrupted", "AbortError"))
+    // `fn dev` has a host to drain; the other verbs only wait for somebody who may never answer.
+    if (process.argv[2] !== "dev") setTimeout(() => process.exit(ExitCode.interrupted), FINISH_MS).unref()
   } else if (performance.now() - stoppedAt >= ECHO_MS) process.exit(ExitCode.interrupted)
 }
 process.on("SIGINT", onSignal)

@@ -1,9 +1,10 @@
-/** Every verb but init and dev, as processes of their own against the platform of one `fn dev`. */
+/** Every verb but init and dev against the platform of one `fn dev`; as processes of their own unless that makes no difference. */
 import { readFile } from "node:fs/promises"
 import { afterAll, beforeAll, describe, expect, jest, test } from "@jest/globals"
 import { type FnDev, type FnOptions, type FnResult, fn, startDev } from "./support/fn.js"
 import { type TemporaryFolder, temporaryFolder } from "./support/folder.js"
 import { ECHO, moduleFunction } from "./support/functions.js"
+import { fnInProcess } from "./support/in-process.js"
 
 jest.setTimeout(60_000)
 
@@ -29,6 +30,11 @@ afterAll(async () => {
 /** Runs `fn` on the platform under test. */
 function run(args: readonly string[], options: Partial<FnOptions> = {}): Promise<FnResult> {
   return fn(args, { cwd: folder.path, ...options, env: { FN_NATS_URL: dev.nats, ...options.env } })
+}
+
+/** As {@link run}, in this process. */
+function runHere(args: readonly string[], options: Partial<FnOptions> = {}): Promise<FnResult> {
+  return fnInProcess(args, { cwd: folder.path, ...options, env: { FN_NATS_URL: dev.nats, ...options.env } })
 }
 
 describe("DP-6: fn deploy", () => {
@@ -162,7 +168,12 @@ describe("DP-6: fn invoke", () => {
       [["promote", "echo"], "INVALID_REQUEST"],
       [["frobnicate"], "INVALID_REQUEST"],
     ]
-    const results = await Promise.all(asked.map(([args]) => run([...args, "--json"])))
+    const results = await Promise.all(asked.map(([args]) => runHere([...args, "--json"])))
+    expect(await run(["invoke", "echo", "--timeout-ms", "soon"])).toMatchObject({
+      code: 2,
+      stdout: "",
+      stderr: expect.stringContaining("--timeout-ms"),
+    })
     expect(results.map((result) => [result.code, result.json<{ error: { reason: string } }>().error.reason])).toEqual(
       asked.map(([, reason]) => [2, reason]),
     )
@@ -194,8 +205,8 @@ describe("DP-6: fn invoke", () => {
 
 describe("DP-6: looking at and changing what is deployed", () => {
   test("list, get and versions show it, for people and machines", async () => {
-    await run(["deploy", "echo"])
-    const listed = (await run(["list", "--json"])).json<{ name: string; activeVersion: string }[]>()
+    await runHere(["deploy", "echo"])
+    const listed = (await runHere(["list", "--json"])).json<{ name: string; activeVersion: string }[]>()
     expect(listed).toContainEqual(
       expect.objectContaining({
         namespace: "default",
@@ -206,14 +217,14 @@ describe("DP-6: looking at and changing what is deployed", () => {
         revision: expect.any(Number),
       }),
     )
-    expect((await run(["ls"])).stdout).toMatch(/^NAMESPACE +NAME +VERSION[\s\S]*default +echo +1\.0\.0 +module +js/)
-    expect((await run(["get", "echo", "--json"])).json()).toMatchObject({
+    expect((await runHere(["ls"])).stdout).toMatch(/^NAMESPACE +NAME +VERSION[\s\S]*default +echo +1\.0\.0 +module +js/)
+    expect((await runHere(["get", "echo", "--json"])).json()).toMatchObject({
       name: "echo",
       activeVersion: "1.0.0",
       definition: { version: "1.0.0", timeoutMs: 30_000, artifact: { fileName: "echo.mjs" } },
     })
-    expect((await run(["get", "echo"])).stdout).toMatch(/^default\/echo@1\.0\.0 \(active\)\nlanguage: js/)
-    expect((await run(["versions", "echo", "--json"])).json()).toEqual([
+    expect((await runHere(["get", "echo"])).stdout).toMatch(/^default\/echo@1\.0\.0 \(active\)\nlanguage: js/)
+    expect((await runHere(["versions", "echo", "--json"])).json()).toEqual([
       expect.objectContaining({ version: "1.0.0", active: true, aliases: [] }),
     ])
   })
@@ -221,44 +232,44 @@ describe("DP-6: looking at and changing what is deployed", () => {
   test("promote, aliases and rollback move between versions; delete takes one or all", async () => {
     for (const version of ["1.0.0", "1.1.0"]) {
       await folder.write(moduleFunction("moving", `return { type: "v", data: "${version}" }`, `version: ${version}\n`))
-      expect((await run(["deploy", "moving"])).code).toBe(0)
+      expect((await runHere(["deploy", "moving"])).code).toBe(0)
     }
     const answer = async (ref: string): Promise<unknown> =>
-      (await run(["invoke", ref, "--json"])).json<{ events: { data: unknown }[] }>().events[0]?.data
+      (await runHere(["invoke", ref, "--json"])).json<{ events: { data: unknown }[] }>().events[0]?.data
     expect(await answer("moving")).toBe("1.1.0")
-    expect((await run(["rollback", "moving", "--json"])).json()).toMatchObject({ activeVersion: "1.0.0", from: "1.1.0" })
+    expect((await runHere(["rollback", "moving", "--json"])).json()).toMatchObject({ activeVersion: "1.0.0", from: "1.1.0" })
     expect(await answer("moving")).toBe("1.0.0")
-    expect((await run(["promote", "moving@1.1.0", "--alias", "next", "--json"])).json()).toMatchObject({
+    expect((await runHere(["promote", "moving@1.1.0", "--alias", "next", "--json"])).json()).toMatchObject({
       activeVersion: "1.0.0",
       aliases: { next: "1.1.0" },
     })
     expect(await answer("moving@next")).toBe("1.1.0")
-    expect((await run(["promote", "moving@next"])).stdout).toBe("promoted default/moving@1.1.0\n")
+    expect((await runHere(["promote", "moving@next"])).stdout).toBe("promoted default/moving@1.1.0\n")
     expect(await answer("moving")).toBe("1.1.0")
 
-    expect(await run(["delete", "moving"])).toMatchObject({ code: 2, stderr: expect.stringMatching(/NOT_CONFIRMED[\s\S]*--yes/) })
-    expect((await run(["delete", "moving@1.1.0", "--yes", "--json"])).json()).toMatchObject({ error: { reason: "VERSION_IN_USE" } })
-    expect((await run(["delete", "moving@1.0.0", "--yes"])).code).toBe(0)
-    expect((await run(["delete", "moving", "-y", "--json"])).json()).toMatchObject({ deleted: "default/moving" })
-    expect((await run(["invoke", "moving"])).code).toBe(3)
+    expect(await runHere(["delete", "moving"])).toMatchObject({ code: 2, stderr: expect.stringMatching(/NOT_CONFIRMED[\s\S]*--yes/) })
+    expect((await runHere(["delete", "moving@1.1.0", "--yes", "--json"])).json()).toMatchObject({ error: { reason: "VERSION_IN_USE" } })
+    expect((await runHere(["delete", "moving@1.0.0", "--yes"])).code).toBe(0)
+    expect((await runHere(["delete", "moving", "-y", "--json"])).json()).toMatchObject({ deleted: "default/moving" })
+    expect((await runHere(["invoke", "moving"])).code).toBe(3)
   })
 
   test("rollback without an earlier version says so", async () => {
-    await run(["deploy", "silent"])
-    expect(await run(["rollback", "silent"])).toMatchObject({ code: 3, stderr: expect.stringContaining("VERSION_NOT_FOUND") })
+    await runHere(["deploy", "silent"])
+    expect(await runHere(["rollback", "silent"])).toMatchObject({ code: 3, stderr: expect.stringContaining("VERSION_NOT_FOUND") })
   })
 
   test("setup says what is there, and with --print what it would do", async () => {
-    const printed = (await run(["setup", "--print", "--json"], { env: { FN_PREFIX: "second" } })).json<{
+    const printed = (await runHere(["setup", "--print", "--json"], { env: { FN_PREFIX: "second" } })).json<{
       printed: boolean
       buckets: { action: string }[]
     }>()
     expect(printed.printed).toBe(true)
     expect(printed.buckets.map(({ action }) => action)).toEqual(["created", "created"])
-    expect((await run(["list"], { env: { FN_PREFIX: "second" } })).code).toBe(4)
-    expect((await run(["setup", "--max-bytes", "10MiB"], { env: { FN_PREFIX: "second" } })).stdout).toMatch(/created/)
-    expect((await run(["list", "--json"], { env: { FN_PREFIX: "second" } })).json()).toEqual([])
-    expect((await run(["setup", "--json"])).json<{ buckets: { action: string }[] }>().buckets.map(({ action }) => action)).toEqual([
+    expect((await runHere(["list"], { env: { FN_PREFIX: "second" } })).code).toBe(4)
+    expect((await runHere(["setup", "--max-bytes", "10MiB"], { env: { FN_PREFIX: "second" } })).stdout).toMatch(/created/)
+    expect((await runHere(["list", "--json"], { env: { FN_PREFIX: "second" } })).json()).toEqual([])
+    expect((await runHere(["setup", "--json"])).json<{ buckets: { action: string }[] }>().buckets.map(({ action }) => action)).toEqual([
       "unchanged",
       "unchanged",
     ])

@@ -68,7 +68,8 @@ function devOptions(dirs: readonly string[], flags: Flags, io: Io): DevOptions {
     dataDir: resolve(io.cwd, (flags.dataDir as string | undefined) ?? (io.env.FN_DATA_DIR || ".fn")),
     namespace: checkNamespace(namespaceOf(flags, io)),
     builtins: flags.builtins === undefined ? undefined : resolve(io.cwd, flags.builtins as string),
-    nats: isElsewhere ? nats : undefined,
+    nats,
+    natsElsewhere: isElsewhere,
     natsPort: (flags.natsPort as number | undefined) ?? NATS_PORT,
     httpPort: (flags.httpPort as number | undefined) ?? HTTP_PORT,
   }

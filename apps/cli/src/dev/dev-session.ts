@@ -29,8 +29,9 @@ export interface DevOptions {
   readonly namespace: string
   /** Absolute path of a module with builtins. */
   readonly builtins?: string | undefined
-  /** Connect to this NATS instead of starting one. */
-  readonly nats?: NatsOptions | undefined
+  readonly nats: NatsOptions
+  /** Connect to the NATS of these options instead of starting one. */
+  readonly natsElsewhere: boolean
   /** Of the NATS that is started; 0 is a free one. */
   readonly natsPort: number
   readonly httpPort: number
@@ -46,18 +47,24 @@ export interface DevSession {
   stop(): Promise<void>
 }
 
+/** What runs when `fn dev` is stopped has this long to finish. */
 const GRACE_MS = 10_000
+const MIN_GRACE_MS = 100
 
 /**
  * Starts everything and deploys the folders; one that does not build is reported, and stays under watch.
  * @throws {FnError} PORT_IN_USE, DATA_DIR_IN_USE, NATS_SERVER_MISSING, NATS_UNREACHABLE, LOAD_FAILED …; nothing is left running then
  */
 export async function startDevSession(options: DevOptions, io: Io, console: DevConsole): Promise<DevSession> {
-  const closers: (() => Promise<unknown>)[] = []
+  const closers: Closer[] = []
   const stop = async (): Promise<void> => {
+    // One grace for all parts: a request that hangs in the gateway hangs in the host too.
+    const end = performance.now() + GRACE_MS
     for (let close = closers.pop(); close; close = closers.pop()) {
       // One part that does not end well must not keep the others from ending.
-      await close().catch((thrown: unknown) => console.warn(`while stopping: ${messageOf(thrown)}`))
+      await close(Math.max(MIN_GRACE_MS, end - performance.now())).catch((thrown: unknown) =>
+        console.warn(`while stopping: ${messageOf(thrown)}`),
+      )
     }
   }
   try {
@@ -68,11 +75,14 @@ export async function startDevSession(options: DevOptions, io: Io, console: DevC
   }
 }
 
+/** Ends one part; what runs on it has `graceMs` to finish. */
+type Closer = (graceMs: number) => Promise<unknown>
+
 interface Context {
   readonly io: Io
   readonly console: DevConsole
   /** How to end what stands, in the order it was started. */
-  readonly closers: (() => Promise<unknown>)[]
+  readonly closers: Closer[]
   readonly stop: () => Promise<void>
 }
 
@@ -82,9 +92,11 @@ async function start(options: DevOptions, context: Context): Promise<DevSession>
   closers.push(() => lock.release())
   const builtins = options.builtins === undefined ? [] : await loadBuiltins(options.builtins, options.namespace)
 
-  const { natsUrl, natsOptions, serverGone } = await openNats(options, context)
+  const { natsOptions, serverGone } = await openNats(options, context)
   const nc = await connectNats({ name: "fn dev", ...natsOptions })
   closers.push(() => nc.close())
+  const natsUrl = `nats://${nc.getServer()}`
+  if (!isLoopback(natsUrl)) console.warn(`whoever may deploy to ${natsUrl} runs code on this machine, not sandboxed`)
   const scope = registryOptions(natsOptions)
   await setupPlatform(nc, scope)
   const registry = await connectRegistry(nc, scope)
@@ -99,7 +111,7 @@ async function start(options: DevOptions, context: Context): Promise<DevSession>
     onExecution: (report) => console.execution(report, options.namespace),
     ...(natsOptions.prefix === undefined ? {} : { subjects: { functions: natsOptions.prefix } }),
   })
-  closers.push(() => runtime.drain({ graceMs: GRACE_MS }))
+  closers.push((graceMs) => runtime.drain({ graceMs }))
   const gateway = await openGateway(nc, registry, options, context, scope)
 
   for (const builtin of builtins) await deployBuiltin(registry, builtin, console)
@@ -113,15 +125,8 @@ async function start(options: DevOptions, context: Context): Promise<DevSession>
 async function openNats(
   options: DevOptions,
   { closers, console }: Context,
-): Promise<{ natsUrl: string; natsOptions: NatsOptions; serverGone: Promise<FnError> }> {
-  if (options.nats) {
-    const servers = options.nats.servers ?? "nats://127.0.0.1:4222"
-    return {
-      natsUrl: typeof servers === "string" ? servers : servers.join(","),
-      natsOptions: options.nats,
-      serverGone: new Promise(() => undefined),
-    }
-  }
+): Promise<{ natsOptions: NatsOptions; serverGone: Promise<FnError> }> {
+  if (options.natsElsewhere) return { natsOptions: options.nats, serverGone: new Promise(() => undefined) }
   const { path } = await findNatsServer({ onProgress: (line) => console.line(console.style.dim(line)) })
   const server = await startNatsServer({ binary: path, port: options.natsPort, storeDir: join(options.dataDir, "nats") }).catch(
     (thrown: unknown) => {
@@ -136,7 +141,12 @@ async function openNats(
   const serverGone = server.exited.then(() =>
     stopping ? new Promise<FnError>(() => undefined) : FnError.of("NATS_SERVER_EXITED", `nats-server ended: ${server.logTail()}`),
   )
-  return { natsUrl: server.url, natsOptions: { servers: server.url }, serverGone }
+  const { prefix } = options.nats
+  return { natsOptions: { servers: server.url, ...(prefix === undefined ? {} : { prefix }) }, serverGone }
+}
+
+function isLoopback(url: string): boolean {
+  return /^nats:\/\/(127\.\d+\.\d+\.\d+|localhost|\[::1\]):/.test(url)
 }
 
 async function openGateway(
@@ -147,11 +157,11 @@ async function openGateway(
   scope: { prefix?: string; jsDomain?: string },
 ): Promise<Gateway> {
   const client: Client = await connectClient({ nc, registry, source: "/fn/dev", ...scope })
-  closers.push(() => client.drain({ graceMs: GRACE_MS }))
+  closers.push((graceMs) => client.drain({ graceMs }))
   const gateway = await startGateway({ client, nc, port: options.httpPort }).catch((thrown: unknown) => {
     throw httpPortError(FnError.from(thrown), options.httpPort)
   })
-  closers.push(() => gateway.close({ graceMs: GRACE_MS }))
+  closers.push((graceMs) => gateway.close({ graceMs }))
   return gateway
 }
 
