@@ -14,7 +14,6 @@ import {
   FnError,
   formatRef,
   Header,
-  headerBlock,
   headerLine,
   type Instruments,
   parseRef,
@@ -25,6 +24,7 @@ import {
   type ConnectionWatch,
   isNoResponders,
   type NatsConnection,
+  publishLines,
   publishRaw,
   type RawMsg,
   ReplyInbox,
@@ -42,6 +42,8 @@ import { noHost, standing } from "./no-host.js"
 import type { CallOptions, ClientSettings, InvokeOptions, RefInput } from "./options.js"
 import { readReply } from "./reply.js"
 
+/** Preamble and end of a header block. */
+const HEADER_FRAME_BYTES = 12
 const NOTHING = new Uint8Array(0)
 const CONNECT_WAIT_MS = 2_000
 const DRAIN_GRACE_MS = 30_000
@@ -213,18 +215,17 @@ export class NatsClient implements Client {
   #send(call: Call, fn: KnownFunction, now: number): void {
     const { wire } = call
     const timeLeftMs = call.timeLeftMs()
-    const block = headerBlock(
+    const lines =
       fn.headerLines +
-        (call.target as CallTarget).versionLine +
-        headerLine(Header.invocationId, call.invocationId) +
-        (timeLeftMs === undefined ? "" : headerLine(Header.timeoutMs, timeLeftMs)) +
-        binaryHeaderLines(wire.attributes),
-    )
+      (call.target as CallTarget).versionLine +
+      headerLine(Header.invocationId, call.invocationId) +
+      (timeLeftMs === undefined ? "" : headerLine(Header.timeoutMs, timeLeftMs)) +
+      binaryHeaderLines(wire.attributes)
     const data = wire.data ?? NOTHING
     const limitBytes = this.#nc.info?.max_payload
     call.fn = fn
-    if (limitBytes !== undefined && block.length + data.length > limitBytes)
-      return call.fail(tooLarge(block.length + data.length, limitBytes))
+    const sizeBytes = HEADER_FRAME_BYTES + lines.length + data.length
+    if (limitBytes !== undefined && sizeBytes > limitBytes) return call.fail(tooLarge(sizeBytes, limitBytes))
     try {
       const { subject, token } = this.#inbox.open((msg) => this.#onMessage(call, msg), {
         onFailed: (error) => this.#cut(call, error),
@@ -234,7 +235,7 @@ export class NatsClient implements Client {
       call.sends++
       call.subject = fn.subject
       call.pulse.sent(now)
-      publishRaw(this.#nc, fn.subject, data, { headerBlock: block, reply: subject })
+      publishLines(this.#nc, fn.subject, lines, data, subject)
     } catch (thrown) {
       return call.fail(FnError.from(thrown, "unavailable"))
     }

@@ -7,21 +7,23 @@ import {
   errorHeaderLines,
   FnError,
   Header,
-  headerBlock,
   headerLine,
   STRUCTURED_TYPE,
   type WireEvent,
 } from "@fn/core"
-import { publishRaw } from "@fn/nats"
+import { publishLines } from "@fn/nats"
 import type { NatsConnection } from "@nats-io/transport-node"
 import type { EventMode } from "../ingress/request.js"
 
 const NOTHING = new Uint8Array(0)
 const utf8 = new TextEncoder()
+/** Preamble and end of a header block. */
+const HEADER_FRAME_BYTES = 12
 
 /** A reply message before it is published. */
 export interface Reply {
-  readonly headers: Uint8Array
+  /** Header lines, without preamble and end. */
+  readonly lines: string
   readonly body: Uint8Array
 }
 
@@ -38,31 +40,30 @@ export function callLines(call: {
 /** The reply to a call that succeeded: no event, one in the mode asked for, or several as a batch. docs/protocol.md#replies */
 export function eventsReply(lines: string, events: readonly WireEvent[], mode: EventMode): Reply {
   const head = lines + headerLine(Header.events, events.length)
-  if (events.length === 0) return { headers: headerBlock(head), body: NOTHING }
+  if (events.length === 0) return { lines: head, body: NOTHING }
   const [first] = events as [WireEvent]
-  if (events.length > 1)
-    return { headers: headerBlock(head + headerLine(Header.contentType, BATCH_TYPE)), body: utf8.encode(encodeBatch(events)) }
+  if (events.length > 1) return { lines: head + headerLine(Header.contentType, BATCH_TYPE), body: utf8.encode(encodeBatch(events)) }
   if (mode === "structured") {
-    return { headers: headerBlock(head + headerLine(Header.contentType, STRUCTURED_TYPE)), body: utf8.encode(encodeStructured(first)) }
+    return { lines: head + headerLine(Header.contentType, STRUCTURED_TYPE), body: utf8.encode(encodeStructured(first)) }
   }
-  return { headers: headerBlock(head + binaryHeaderLines(first.attributes)), body: first.data ?? NOTHING }
+  return { lines: head + binaryHeaderLines(first.attributes), body: first.data ?? NOTHING }
 }
 
 /** The reply to a call that failed. */
 export function errorReply(lines: string, error: FnError): Reply {
-  return { headers: headerBlock(lines + errorHeaderLines(error)), body: errorBody(error) }
+  return { lines: lines + errorHeaderLines(error), body: errorBody(error) }
 }
 
 /** The message that says which host runs a call. */
 export function startedReply(lines: string, host: string): Reply {
-  return { headers: headerBlock(lines + headerLine(Header.started, host)), body: NOTHING }
+  return { lines: lines + headerLine(Header.started, host), body: NOTHING }
 }
 
 /** Publishes a reply. @throws {FnError} resource_exhausted OUTPUT_LIMIT when the server would refuse its size */
 export function publishReply(nc: NatsConnection, subject: string, reply: Reply): void {
   const limit = nc.info?.max_payload ?? Number.POSITIVE_INFINITY
-  const sizeBytes = reply.headers.length + reply.body.length
+  const sizeBytes = HEADER_FRAME_BYTES + reply.lines.length + reply.body.length
   if (sizeBytes > limit)
     throw FnError.of("OUTPUT_LIMIT", `the answer has ${sizeBytes} bytes, more than the server's max_payload of ${limit}`)
-  publishRaw(nc, subject, reply.body, { headerBlock: reply.headers })
+  publishLines(nc, subject, reply.lines, reply.body)
 }

@@ -6,14 +6,13 @@ import {
   FnError as Failure,
   type FnError,
   Header,
-  headerBlock,
   headerLine,
   type Logger,
   messageOf,
   type Subjects,
   type WireEvent,
 } from "@fn/core"
-import { publishRaw } from "@fn/nats"
+import { publishLines } from "@fn/nats"
 import type { NatsConnection } from "@nats-io/transport-node"
 import type { Call, Responder } from "../dispatch/call.js"
 import type { EventMode } from "../ingress/request.js"
@@ -82,8 +81,8 @@ export function emitEvents(egress: EgressOptions, call: Call, events: readonly W
   const lines = headerLine(Header.invocationId, call.invocationId) + headerLine(Header.hops, call.hops + 1)
   for (const event of events) {
     try {
-      const headers = headerBlock(lines + binaryHeaderLines(event.attributes))
-      publishRaw(egress.nc, egress.subjects.event(namespace, event.attributes.type), event.data ?? NOTHING, { headerBlock: headers })
+      const subject = egress.subjects.event(namespace, event.attributes.type)
+      publishLines(egress.nc, subject, lines + binaryHeaderLines(event.attributes), event.data ?? NOTHING)
     } catch (thrown) {
       egress.logger.error("event not emitted", { invocationId: call.invocationId, type: event.attributes.type, error: messageOf(thrown) })
     }

@@ -146,7 +146,7 @@ function end(callId: number, context: ExecutionContext): void {
 
 async function shutdown(): Promise<void> {
   try {
-    await loaded?.module.shutdown?.()
+    await loaded?.module.shutdown?.(loaded.fn)
   } catch (thrown) {
     console.error("shutdown failed:", stackOf(thrown))
   }

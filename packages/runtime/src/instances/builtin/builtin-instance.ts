@@ -84,7 +84,7 @@ class BuiltinInstance implements Instance {
 
   async #shutdown(): Promise<void> {
     try {
-      await this.#module.shutdown?.()
+      await this.#module.shutdown?.(this.#spec.fn)
     } catch (thrown) {
       this.#spec.logger.error("shutdown failed", { error: String(thrown) })
     }
