@@ -19,13 +19,15 @@ export function deployBuilt(
 ): Promise<DeployResult> {
   const { manifest, progress } = options
   const { artifact, sourceDigest } = built
+  let uploading = false
   return registry.deploy(manifest, {
     ...(artifact ? { artifact: { path: artifact.path }, fileName: artifact.fileName } : {}),
     ...(sourceDigest === undefined ? {} : { sourceDigest }),
     deployedBy: deployer(options.io),
     onProgress: (step) => {
       if (step.step === "upload") {
-        if (step.sentBytes === 0) progress.step(`uploading ${formatBytes(step.sizeBytes)}`)
+        if (!uploading) progress.step(`uploading ${formatBytes(step.sizeBytes)}`)
+        uploading = true
         progress.fraction(step.sizeBytes === 0 ? 1 : step.sentBytes / step.sizeBytes)
       } else if (step.step === "commit") progress.step(`committing version ${step.version}`)
       else progress.step(`hosts: ${step.answered} of ${step.found} answered`)

@@ -45,7 +45,7 @@ class LineProgress implements Progress {
   #show(bar: string): void {
     const style = createStyle(wantsColour(this.#io.stderr, this.#io.env))
     // Longer than the terminal is wide it would wrap, and the carriage return would leave the rest behind.
-    const room = Math.max(20, (this.#io.stderr.columns ?? 80) - bar.length - 3)
+    const room = Math.max(20, (this.#io.stderr.columns || 80) - bar.length - 3)
     const text = this.#text.length > room ? `${this.#text.slice(0, room - 1)}…` : this.#text
     this.#io.stderr.write(`\r\x1b[K${style.cyan("⋯")} ${text}${bar}`)
   }
