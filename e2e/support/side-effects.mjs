@@ -2,16 +2,16 @@
 import { readFileSync } from "node:fs"
 
 /**
- * A module function that appends `start {invocationId} {pid of its host}` to the file of its config, takes `event.data.ms`, appends
- * `end {invocationId} {pid of its host}`, and answers with its invocation id.
+ * A module function that appends `start {invocationId} {pid of its host} {event.data.by}` to the file of its config, takes `event.data.ms`,
+ * appends `end {invocationId}`, and answers with its invocation id.
  */
 export const TRACED = `
 import { appendFileSync } from "node:fs"
 import { setTimeout as delay } from "node:timers/promises"
 export default async (event, { config, invocationId }) => {
-  appendFileSync(config.file, "start " + invocationId + " " + process.ppid + "\\n")
+  appendFileSync(config.file, "start " + invocationId + " " + process.ppid + " " + event.data?.by + "\\n")
   if (event.data?.ms) await delay(event.data.ms)
-  appendFileSync(config.file, "end " + invocationId + " " + process.ppid + "\\n")
+  appendFileSync(config.file, "end " + invocationId + "\\n")
   return { type: "traced", data: { invocationId } }
 }
 `
@@ -23,12 +23,14 @@ export default async (event, { config, invocationId }) => {
 export function readTrace(file) {
   /** @type {Map<string, number[]>} Host processes in which an invocation started, by invocation. */
   const starts = new Map()
-  /** @type {Set<string>} Invocations that came to their end. */
-  const ends = new Set()
+  /** @type {Map<string, { host: number, by: string }>} Invocations that started and did not end: where, and who asked for it. */
+  const open = new Map()
   for (const line of readFileSync(file, "utf8").split("\n")) {
-    const [what, id = "", host] = line.split(" ")
-    if (what === "start") starts.set(id, [...(starts.get(id) ?? []), Number(host)])
-    else if (what === "end") ends.add(id)
+    const [what, id = "", host, by = ""] = line.split(" ")
+    if (what === "start") {
+      starts.set(id, [...(starts.get(id) ?? []), Number(host)])
+      open.set(id, { host: Number(host), by })
+    } else if (what === "end") open.delete(id)
   }
-  return { starts, ends }
+  return { starts, open }
 }
