@@ -35,7 +35,7 @@ function examplesOf(page) {
   const fences = [...text.matchAll(/^(<!-- not compiled.*-->\n+)?```ts\n([\s\S]*?)^```/gm)].flatMap(([, skip, code]) => (skip ? [] : code))
   return fences.flatMap((code, index) => {
     if (!/from "@fn\//.test(code)) return []
-    const name = /^\/\/ ([\w/-]+\.ts)\n/.exec(code)?.[1] ?? `example-${index + 1}.ts`
+    const name = /^\/\/ ((?:[\w-]+[./])*ts)\n/.exec(code)?.[1] ?? `example-${index + 1}.ts`
     return [{ file: join(page.replace(/\.md$/, "").replaceAll("/", "-"), name), code }]
   })
 }

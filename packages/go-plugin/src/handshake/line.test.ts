@@ -31,7 +31,8 @@ describe("handshake line", () => {
           const text = formatHandshakeLine(line, { multiplexAsked })
           expect(text.endsWith("\n")).toBe(true)
           expect(text.split("|")).toHaveLength(multiplexAsked ? 7 : 6)
-          expect(text).not.toContain("=|")
+          // The certificate's base64 has no padding; an address may end in anything.
+          expect(text.trimEnd().split("|")[5]).not.toContain("=")
           expect(parseHandshakeLine(text)).toEqual(line)
           expect(parseHandshakeLine(`  ${text}\r\n`)).toEqual(line)
         },
