@@ -35,8 +35,12 @@ export class Call implements Execution {
   /** The caller has its answer; what the function still says is dropped. */
   answered = false
   cancel?: (reason: FnError) => void
+  /** performance.now() when its time is up. */
+  expiresAt: number = Number.POSITIVE_INFINITY
+  /** The dispatcher has it on its books. */
+  tracked = false
+  toldStarted = false
   deadlineSlot = -1
-  startedSlot = -1
 
   constructor(options: CallOptions) {
     this.invocationId = options.invocationId

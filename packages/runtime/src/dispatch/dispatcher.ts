@@ -39,6 +39,9 @@ export interface DispatcherOptions {
   readonly onExecution?: ((report: ExecutionReport) => void) | undefined
 }
 
+/** How often calls are looked at that may have to be told that they started, ms. */
+const STARTED_EVERY_MS = 20
+
 /** Runs calls on the functions of this host. */
 export class Dispatcher {
   readonly #options: DispatcherOptions
@@ -46,7 +49,7 @@ export class Dispatcher {
   readonly #expected = new Set<string>()
   #running = 0
   readonly #deadlines: DeadlineSweep<Call>
-  readonly #started: DeadlineSweep<Call>
+  #startedTimer: NodeJS.Timeout | undefined
   readonly #graceTimers = new Set<NodeJS.Timeout>()
   #idle: (() => void) | undefined
   #closed = false
@@ -54,7 +57,6 @@ export class Dispatcher {
   constructor(options: DispatcherOptions) {
     this.#options = options
     this.#deadlines = new DeadlineSweep((call) => this.#expire(call))
-    this.#started = new DeadlineSweep((call) => call.responder.started?.(call), 20)
   }
 
   /** Calls that are not answered yet. */
@@ -91,6 +93,7 @@ export class Dispatcher {
     call.runningVersion = version
     const open = fn.versions.get(version)
     if (open) return this.#admit(open, call)
+    this.#track(call)
     this.open(fn, version).then(
       (opened) => this.#admit(opened, call),
       (thrown) => this.#answerError(call, FnError.from(thrown)),
@@ -123,7 +126,7 @@ export class Dispatcher {
     for (const call of [...this.#calls.values()]) this.#stop(call, reason)
     for (const timer of this.#graceTimers) clearTimeout(timer)
     this.#deadlines.close()
-    this.#started.close()
+    clearInterval(this.#startedTimer)
   }
 
   #accept(fn: HostedFunction, call: Call, leftMs: number): boolean {
@@ -133,9 +136,7 @@ export class Dispatcher {
       call.responder.fail(call, this.#refusal(call, leftMs))
       return false
     }
-    this.#calls.set(call.invocationId, call)
-    if (leftMs !== Number.POSITIVE_INFINITY) call.deadlineSlot = this.#deadlines.add(call, call.receivedAt + leftMs)
-    if (call.wantsStarted) call.startedSlot = this.#started.add(call, call.receivedAt + this.#options.startedAfterMs)
+    call.expiresAt = call.receivedAt + leftMs
     return true
   }
 
@@ -182,6 +183,7 @@ export class Dispatcher {
         ),
       )
     }
+    this.#track(call)
     waiting.add(call)
   }
 
@@ -189,6 +191,7 @@ export class Dispatcher {
     open.pool.running++
     const pooled = open.pool.tryAcquire()
     if (pooled) return this.#execute(open, pooled, call)
+    this.#track(call)
     open.pool.acquire().then(
       (acquired) => this.#execute(open, acquired, call),
       (thrown) => {
@@ -210,6 +213,7 @@ export class Dispatcher {
     try {
       const events = pooled.instance.execute(call)
       if (events instanceof Promise) {
+        this.#track(call)
         events.then(
           (done) => this.#succeeded(open, pooled, call, startedAt, done),
           (thrown) => this.#failed(open, pooled, call, startedAt, FnError.from(thrown)),
@@ -344,9 +348,35 @@ export class Dispatcher {
 
   #forget(call: Call): void {
     call.answered = true
+    if (!call.tracked) return
     this.#calls.delete(call.invocationId)
     if (call.deadlineSlot >= 0) this.#deadlines.delete(call, call.deadlineSlot)
-    if (call.startedSlot >= 0) this.#started.delete(call, call.startedSlot)
+  }
+
+  /**
+   * From here on the call can expire, be cancelled and be asked about. A handler that answers in the tick it was called in never gets here:
+   * nothing could happen to it in between, and the bookkeeping would cost as much as the rest.
+   */
+  #track(call: Call): void {
+    if (call.tracked) return
+    call.tracked = true
+    this.#calls.set(call.invocationId, call)
+    if (call.expiresAt !== Number.POSITIVE_INFINITY) call.deadlineSlot = this.#deadlines.add(call, call.expiresAt)
+    if (call.wantsStarted) this.#startedTimer ??= setInterval(() => this.#tellStarted(), STARTED_EVERY_MS)
+  }
+
+  /** Tells the callers of calls that have lasted long enough. The map is in order of arrival, so a look ends at the first young call. */
+  #tellStarted(): void {
+    const before = performance.now() - this.#options.startedAfterMs
+    for (const call of this.#calls.values()) {
+      if (call.receivedAt > before) return
+      if (!call.wantsStarted || call.toldStarted) continue
+      call.toldStarted = true
+      call.responder.started?.(call)
+    }
+    if (this.#calls.size > 0) return
+    clearInterval(this.#startedTimer)
+    this.#startedTimer = undefined
   }
 
   #report(call: Call, error: FnError | undefined, eventsOut: number): void {

@@ -37,8 +37,11 @@ export function callLines(call: {
   return call.runningVersion === undefined ? lines : lines + headerLine(Header.version, call.runningVersion)
 }
 
-/** The reply to a call that succeeded: no event, one in the mode asked for, or several as a batch. docs/protocol.md#replies */
-export function eventsReply(lines: string, events: readonly WireEvent[], mode: EventMode): Reply {
+/**
+ * The reply to a call that succeeded: no event, one in the mode asked for, or several as a batch. `firstLines` are the first event's
+ * header lines, if they are known already. docs/protocol.md#replies
+ */
+export function eventsReply(lines: string, events: readonly WireEvent[], mode: EventMode, firstLines?: string): Reply {
   const head = lines + headerLine(Header.events, events.length)
   if (events.length === 0) return { lines: head, body: NOTHING }
   const [first] = events as [WireEvent]
@@ -46,7 +49,7 @@ export function eventsReply(lines: string, events: readonly WireEvent[], mode: E
   if (mode === "structured") {
     return { lines: head + headerLine(Header.contentType, STRUCTURED_TYPE), body: utf8.encode(encodeStructured(first)) }
   }
-  return { lines: head + binaryHeaderLines(first.attributes), body: first.data ?? NOTHING }
+  return { lines: head + (firstLines ?? binaryHeaderLines(first.attributes)), body: first.data ?? NOTHING }
 }
 
 /** The reply to a call that failed. */

@@ -46,12 +46,14 @@ export class NatsResponder implements Responder {
   }
 
   succeed(call: Call, events: WireEvent[]): void {
+    // Made once for the reply and for the emitted event.
+    const firstLines = events[0] === undefined ? "" : binaryHeaderLines(events[0].attributes)
     try {
-      publishReply(this.#egress.nc, this.#reply, eventsReply(callLines(call), events, this.#mode))
+      publishReply(this.#egress.nc, this.#reply, eventsReply(callLines(call), events, this.#mode, firstLines))
     } catch (thrown) {
       return this.fail(call, Failure.from(thrown))
     }
-    emitEvents(this.#egress, call, events)
+    emitEvents(this.#egress, call, events, firstLines)
     this.#counter.count({ durationMs: performance.now() - call.receivedAt })
   }
 
@@ -75,14 +77,15 @@ export class NatsResponder implements Responder {
 }
 
 /** Publishes output events as core messages, each with one hop more than the event that caused it. An event the server refuses is logged. */
-export function emitEvents(egress: EgressOptions, call: Call, events: readonly WireEvent[]): void {
+export function emitEvents(egress: EgressOptions, call: Call, events: readonly WireEvent[], firstLines?: string): void {
   if (events.length === 0) return
   const namespace = call.fn?.ref.namespace as string
   const lines = headerLine(Header.invocationId, call.invocationId) + headerLine(Header.hops, call.hops + 1)
   for (const event of events) {
+    const eventLines = event === events[0] && firstLines !== undefined ? firstLines : binaryHeaderLines(event.attributes)
     try {
       const subject = egress.subjects.event(namespace, event.attributes.type)
-      publishLines(egress.nc, subject, lines + binaryHeaderLines(event.attributes), event.data ?? NOTHING)
+      publishLines(egress.nc, subject, lines + eventLines, event.data ?? NOTHING)
     } catch (thrown) {
       egress.logger.error("event not emitted", { invocationId: call.invocationId, type: event.attributes.type, error: messageOf(thrown) })
     }

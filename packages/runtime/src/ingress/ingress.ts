@@ -101,7 +101,7 @@ export class Ingress {
     const subscriptions = [...this.#subscriptions.values(), ...(this.#envelope ? [this.#envelope] : [])]
     this.#subscriptions.clear()
     this.#envelope = undefined
-    await Promise.all(subscriptions.map((subscription) => (subscription.isClosed() ? undefined : subscription.drain())))
+    await Promise.all(subscriptions.filter((subscription) => !subscription.isClosed()).map((subscription) => subscription.drain()))
   }
 
   #receive(fn: HostedFunction, counter: EndpointCounter, msg: Msg): void {
