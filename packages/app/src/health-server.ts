@@ -64,6 +64,8 @@ async function answer(options: HealthServerOptions, method: string | undefined, 
       const { contentType, text } = await options.metrics()
       return { status: 200, contentType, body: text }
     }
+    default:
+      break
   }
   return { status: 404, contentType: "text/plain", body: "there are /healthz, /readyz and /metrics\n" }
 }
