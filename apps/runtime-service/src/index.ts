@@ -1,3 +1,2 @@
-export { loadBuiltins } from "./builtins.js"
 export { RUNTIME_SERVICE, type RuntimeServiceSettings } from "./config.js"
 export { type RuntimeProcess, startRuntimeProcess } from "./runtime-process.js"

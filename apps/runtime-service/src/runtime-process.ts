@@ -1,13 +1,13 @@
 /**
  * The process around one host: connection, registry, runtime, metrics, health endpoints. Ends in the reverse order.
  */
+import { resolve } from "node:path"
 import { type HealthServer, startHealthServer } from "@fn/app"
-import type { FnError, Logger } from "@fn/core"
+import { DEFAULT_NAMESPACE, FnError, type FunctionModule, type Logger } from "@fn/core"
 import { createPrometheusInstruments } from "@fn/metrics"
 import { connectNats, type NatsConnection, type NatsOptions } from "@fn/nats"
 import { connectRegistry, type Registry } from "@fn/registry"
-import { type RuntimeService, startRuntime } from "@fn/runtime"
-import { loadBuiltins } from "./builtins.js"
+import { loadBuiltins, type RuntimeService, startRuntime } from "@fn/runtime"
 import type { RuntimeServiceSettings } from "./config.js"
 
 /** A running runtime-service. */
@@ -20,7 +20,7 @@ export interface RuntimeProcess {
 
 /** Starts everything; what was started is ended again when a later part fails. @throws {FnError} as its parts do */
 export async function startRuntimeProcess(settings: RuntimeServiceSettings, nats: NatsOptions, logger: Logger): Promise<RuntimeProcess> {
-  const builtins = await loadBuiltins(settings.builtins)
+  const builtins = await modulesOf(settings.builtins)
   const nc = await connectNats({ name: "fn-runtime-service", ...nats })
   const undo: (() => Promise<unknown>)[] = [() => nc.close()]
   try {
@@ -69,4 +69,16 @@ async function drain(
 
 function registryOptions({ prefix, jsDomain }: NatsOptions): { prefix?: string; jsDomain?: string } {
   return { ...(prefix === undefined ? {} : { prefix }), ...(jsDomain === undefined ? {} : { jsDomain }) }
+}
+
+/** The builtins of all files, by name. */
+async function modulesOf(files: readonly string[]): Promise<Record<string, FunctionModule>> {
+  const modules: Record<string, FunctionModule> = {}
+  for (const file of files) {
+    for (const { module, manifest } of await loadBuiltins(resolve(file), DEFAULT_NAMESPACE)) {
+      if (modules[manifest.name]) throw FnError.of("INVALID_CONFIG", `builtin ${manifest.name} is there twice; the second time in ${file}`)
+      modules[manifest.name] = module
+    }
+  }
+  return modules
 }

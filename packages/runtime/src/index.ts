@@ -1,3 +1,4 @@
+export { type Builtin, loadBuiltins } from "./builtins.js"
 export type { ExecutionReport } from "./dispatch/dispatcher.js"
 export type { Execution, Instance, InstanceSpec, InstanceStarter } from "./instances/instance.js"
 export { createPluginStarter, type PluginStarterOptions } from "./instances/plugin/plugin-starter.js"

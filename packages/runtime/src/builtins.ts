@@ -1,9 +1,9 @@
-/** `fn dev --builtins file.mjs`: functions that run in the process of `fn dev` itself. */
+/** Builtin functions from files: what `--builtins file.mjs` of `fn dev` and the runtime-service loads. */
 import { pathToFileURL } from "node:url"
 import { asFunctionModule, checkName, FnError, type FunctionModule, messageOf } from "@fn/core"
 import { type FunctionManifest, parseManifest } from "@fn/registry"
 
-/** A function of the app that embeds the runtime. */
+/** A function that runs in the host's own process, and how to deploy it. */
 export interface Builtin {
   readonly module: FunctionModule
   readonly manifest: FunctionManifest

@@ -1,7 +1,7 @@
 import { writeFile } from "node:fs/promises"
 import { tempDir } from "@fn/testing"
 import { describe, expect, test } from "@jest/globals"
-import { loadBuiltins } from "./builtins.js"
+import { loadBuiltins } from "../src/builtins.js"
 
 async function namesOf(source: string): Promise<string[]> {
   await using dir = await tempDir()
@@ -11,7 +11,7 @@ async function namesOf(source: string): Promise<string[]> {
   return builtins.map(({ manifest }) => manifest.name)
 }
 
-describe("FN-5: builtins from a module", () => {
+describe("R-FN-5: builtins from a module", () => {
   test("are called as they say themselves, else as their export", async () => {
     expect(await namesOf(`export const echo = (e) => e; export const dropNoise = () => undefined; export const version = 3`)).toEqual([
       "drop-noise",
