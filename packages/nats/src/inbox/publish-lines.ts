@@ -2,7 +2,7 @@
  * Publishing on the hot path: the whole protocol message in one buffer.
  *
  * The client builds a message from four pieces (command, header block, payload, line end), each encoded and kept apart until they are
- * packed for the socket. Written as one, a message costs half of that: docs/adr/0007. The buffer goes to the client's own
+ * packed for the socket. Written as one, a message costs half of that: docs/adr/0006. The buffer goes to the client's own
  * `sendCommand`, so order, batching and flushing stay the client's; where that is not found, the public API publishes.
  */
 import { headerBlock } from "@fn/core"
