@@ -1,9 +1,11 @@
 /** What somebody sees who has NATS and nothing of ours, on the built host: events in and out, the envelope, discovery and its counts. */
-import { afterAll, beforeAll, describe, expect, test } from "@jest/globals"
+import { afterAll, beforeAll, describe, expect, jest, test } from "@jest/globals"
 import { headers, type Msg } from "@nats-io/transport-node"
 import { Ajv } from "ajv"
 import { INFO_SCHEMA, PING_SCHEMA, STATS_SCHEMA } from "../../packages/nats/test/adr-32-schemas.js"
 import { type Platform, startPlatform } from "../support/platform.mjs"
+
+jest.setTimeout(30_000)
 
 const SPLIT = `export default (event) => {
   const times = event.data?.times ?? 1

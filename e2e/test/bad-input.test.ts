@@ -4,10 +4,12 @@
  */
 import { fileURLToPath } from "node:url"
 import { isAlive, processTree, until } from "@fn/testing"
-import { afterAll, afterEach, beforeAll, describe, expect, test } from "@jest/globals"
+import { afterAll, afterEach, beforeAll, describe, expect, jest, test } from "@jest/globals"
 import { jetstream, jetstreamManager } from "@nats-io/jetstream"
 import { headers, type Msg, NoRespondersError, RequestError } from "@nats-io/transport-node"
 import { type Platform, startPlatform } from "../support/platform.mjs"
+
+jest.setTimeout(30_000)
 
 const ECHO = `export default (event) => ({ type: "echoed", data: event.data ?? null })`
 const BINARY = { "ce-id": "1", "ce-source": "/e2e", "ce-type": "asked", "ce-specversion": "1.0", "content-type": "application/json" }
