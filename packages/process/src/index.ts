@@ -1,4 +1,5 @@
 export * from "./child.js"
 export * from "./exit.js"
+export * from "./keeper.js"
 export * from "./scratch-folder.js"
 export * from "./tether.js"

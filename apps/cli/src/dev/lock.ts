@@ -1,6 +1,7 @@
 import { link, mkdir, readFile, rename, rm, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { FnError } from "@fn/core"
+import { removeAfterDeath } from "@fn/process"
 
 const LOCK_FILE = "dev.lock"
 
@@ -24,7 +25,8 @@ export async function lockDataDir(dataDir: string): Promise<DataDirLock> {
   const path = join(dataDir, LOCK_FILE)
   const own: Holder = { pid: process.pid, startedAt: (await startOf(process.pid)) ?? "" }
   for (;;) {
-    if (await take(path, own)) return { release: () => rm(path, { force: true }) }
+    // A killed fn dev leaves no lock either; only its own, should another have taken the folder over meanwhile.
+    if (await take(path, own)) return removeAfterDeath([{ path, holding: JSON.stringify(own) }])
     const holder = await readHolder(path)
     if (holder && (await isRunning(holder))) {
       throw FnError.of("DATA_DIR_IN_USE", `another fn dev (process ${holder.pid}) uses ${dataDir}`, { details: { pid: holder.pid } })

@@ -9,7 +9,7 @@ import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises"
 import { join, resolve } from "node:path"
 import { setTimeout as delay } from "node:timers/promises"
 import { FnError } from "@fn/core"
-import { type Child, describeExit, type ExitInfo, spawnChild } from "@fn/process"
+import { type Child, describeExit, type ExitInfo, removeAfterDeath, spawnChild } from "@fn/process"
 import { findNatsServer } from "./find.js"
 import { type LogTail, tailFile, tailStream } from "./log-tail.js"
 import { lastLines } from "./run-tool.js"
@@ -76,9 +76,11 @@ export async function startNatsServer(options: StartServerOptions): Promise<Nats
 
   const { child, log } = spawnServer(binary, serverArgs(options, { storeDir, runDir, configFile }), options.logFile)
   const portsFile = join(runDir, `nats-server_${child.pid}.ports`)
-  // A killed server leaves its file behind.
+  // A killed server leaves its file behind, and so do we if we are killed.
+  const keeper = removeAfterDeath([{ path: portsFile }])
   const exited = child.exited.then(async (exit) => {
     await rm(portsFile, { force: true })
+    await keeper.release()
     return exit
   })
   try {
