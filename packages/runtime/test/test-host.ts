@@ -36,8 +36,9 @@ export async function startTestHost(options: Partial<RuntimeOptions> = {}): Prom
   const reports: ExecutionReport[] = []
   const logger = createLogger((level, message, fields) => lines.push({ level, message, fields }))
   const nc = await server.connect()
+  const hostNc = await server.connect()
   const runtime = await startRuntime({
-    nc: await server.connect(),
+    nc: hostNc,
     dataDir: folder.path,
     logger,
     onExecution: (report) => reports.push(report),
@@ -46,8 +47,8 @@ export async function startTestHost(options: Partial<RuntimeOptions> = {}): Prom
   })
   const deploy = async (manifest: FunctionManifest, artifact?: Uint8Array): Promise<void> => {
     await registry.deploy(manifest, { awaitServed: false, ...(artifact ? { artifact } : {}) })
-    // The memory registry tells the host synchronously; a round trip makes its subscription known to the server.
-    await nc.flush()
+    // The memory registry tells the host synchronously; a round trip of the host makes its subscription known to the server.
+    await hostNc.flush()
   }
   return {
     server,
