@@ -152,6 +152,7 @@ export class InstancePool {
   drain(): Promise<void> {
     if (this.#phase === "open") {
       this.#phase = "draining"
+      clearTimeout(this.#idleTimer)
       for (const pooled of [...this.#instances]) this.retire(pooled, { kill: false })
       this.settle()
     }
