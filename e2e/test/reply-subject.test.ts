@@ -6,7 +6,7 @@ import { jetstreamManager } from "@nats-io/jetstream"
 import { startPlatform } from "../support/platform.mjs"
 import { readTrace, TRACED } from "../support/side-effects.mjs"
 
-test("SEC: a reply subject that is no inbox runs nothing and changes neither registry nor artifacts", async () => {
+test("a reply subject that is no inbox runs nothing and changes neither registry nor artifacts", async () => {
   await using platform = await startPlatform({ hosts: 2 })
   const { nc, registry } = platform
   const file = platform.folder.file("trace")

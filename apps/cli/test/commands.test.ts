@@ -37,7 +37,7 @@ function runHere(args: readonly string[], options: Partial<FnOptions> = {}): Pro
   return fnInProcess(args, { cwd: folder.path, ...options, env: { FN_NATS_URL: dev.nats, ...options.env } })
 }
 
-describe("DP-6: fn deploy", () => {
+describe("R-DP-6: fn deploy", () => {
   test("ends in accepted, and a call reaches the version at once", async () => {
     const deployed = await run(["deploy", "echo", "--json"])
     expect(deployed).toMatchObject({ code: 0 })
@@ -112,7 +112,7 @@ describe("DP-6: fn deploy", () => {
   })
 })
 
-describe("DP-6: fn invoke", () => {
+describe("R-DP-6: fn invoke", () => {
   beforeAll(async () => {
     const deployed = await run(["deploy", "echo", "throws", "slow", "silent", "bytes"])
     expect(deployed).toMatchObject({ code: 0 })
@@ -203,7 +203,7 @@ describe("DP-6: fn invoke", () => {
   })
 })
 
-describe("DP-6: looking at and changing what is deployed", () => {
+describe("R-DP-6: looking at and changing what is deployed", () => {
   test("list, get and versions show it, for people and machines", async () => {
     await runHere(["deploy", "echo"])
     const listed = (await runHere(["list", "--json"])).json<{ name: string; activeVersion: string }[]>()

@@ -49,7 +49,7 @@ describe("fn dev", () => {
     expect(dev.stdout()).toMatch(READY)
   })
 
-  test("DP-2: a save is live as a development version, its undoing is the first version again, and a touch is no change", async () => {
+  test("R-DP-2: a save is live as a development version, its undoing is the first version again, and a touch is no change", async () => {
     await using folder = await temporaryFolder(moduleFunction("hello", `return { type: "v", data: 1 }`, "version: 1.2.0\n"))
     await using dev = await startDev(["hello"], { cwd: folder.path })
     expect(await call(dev, "hello")).toMatchObject({ body: 1 })
@@ -104,7 +104,7 @@ describe("fn dev", () => {
     expect(await call(dev, "bad", 2)).toMatchObject({ body: 2 })
   })
 
-  test("FN-5: builtins run in its own process, in the namespace asked for", async () => {
+  test("R-FN-5: builtins run in its own process, in the namespace asked for", async () => {
     await using folder = await temporaryFolder({
       "builtins.mjs": `export const whoami = () => ({ type: "pid", data: process.pid })\nexport default { "drop-noise": () => undefined }\n`,
     })

@@ -38,7 +38,7 @@ function collect(socket: Socket): Promise<string> {
   })
 }
 
-describe("GW-3: events over HTTP, the SDK being the judge", () => {
+describe("R-GW-3: events over HTTP, the SDK being the judge", () => {
   const events: CloudEvent<unknown>[] = [
     new CloudEvent<unknown>({ id: "1", source: "/sdk/x?y=1#z", type: "test.sdk", data: { text: 'é " % \n', n: [1, 2.5, null] } }),
     new CloudEvent<unknown>({
@@ -274,7 +274,7 @@ describe("problems", () => {
   })
 })
 
-describe("SEC-3: limits", () => {
+describe("R-SEC-3: limits", () => {
   test("2 MB are refused with 413 naming the limit, and the connection stays usable", async () => {
     await using platform = await startPlatform()
     const body = Buffer.alloc(2 * 1024 * 1024, 97)
@@ -388,7 +388,7 @@ describe("connections", () => {
     expect(answer.split("HTTP/1.1 200").map((part) => part.slice(-1))).toEqual(["", "1", "2", "3"])
   })
 
-  test("OB-4: healthz lives, readyz follows the NATS connection, metrics are there when given", async () => {
+  test("R-OB-4: healthz lives, readyz follows the NATS connection, metrics are there when given", async () => {
     const instruments = { contentType: "text/plain; version=0.0.4", metrics: () => "up 1\n" }
     await using platform = await startPlatform({ gateway: { instruments } })
     const { url } = platform.gateway
@@ -416,7 +416,7 @@ describe("connections", () => {
     expect((await fetch(`${platform.gateway.url}/metrics`)).status).toBe(404)
   })
 
-  test("SEC-4: close lets a running request finish, and takes no new ones", async () => {
+  test("R-SEC-4: close lets a running request finish, and takes no new ones", async () => {
     await using platform = await startPlatform()
     const { url } = platform.gateway
     const running = post(`${url}/function/waits`)

@@ -26,7 +26,7 @@ async function urlOf(program: { child: Child; lines: string[] }): Promise<string
 }
 
 describe("fn-gateway", () => {
-  test("DP-5: flag > environment > file > default; serves until SIGTERM, then exits 0", async () => {
+  test("R-DP-5: flag > environment > file > default; serves until SIGTERM, then exits 0", async () => {
     await using server = await startTestServer()
     await using folder = await tempDir()
     await setupPlatform(await server.connect())

@@ -30,7 +30,7 @@ const SUBJECT: Subject = {
   draft: false,
 }
 
-describe("FN-6: issue-labeler on GitHub's own payloads", () => {
+describe("R-FN-6: issue-labeler on GitHub's own payloads", () => {
   test("each of them gives one event, about the issue or pull request it came for, with at least one label", async () => {
     await using tested = await testFunction(issueLabeler, { config: { without: [] }, strict: true })
     expect(hooks.length).toBeGreaterThan(50)

@@ -95,7 +95,7 @@ if (!go) {
     console.warn("SKIPPED: needs go: the Go example noise-filter was neither built nor run")
   })
 } else {
-  describe("FN-6, PL-3: a Go plugin on GitHub's example payloads", () => {
+  describe("R-FN-6, R-PL-3: a Go plugin on GitHub's example payloads", () => {
     beforeAll(async () => {
       await run(go, ["build", "-trimpath", "-o", join(folder, "noise-filter"), "."])
       instance = await start({ mute: [] })

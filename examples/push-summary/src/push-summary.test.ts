@@ -31,7 +31,7 @@ const PUSH: Push = {
   ],
 }
 
-describe("FN-6: push-summary on GitHub's own payloads", () => {
+describe("R-FN-6: push-summary on GitHub's own payloads", () => {
   test("each push gives its summary and one event per commit, the summary first", async () => {
     await using tested = await testFunction(pushSummary, { strict: true })
     expect(pushes.length).toBeGreaterThan(5)

@@ -7,7 +7,7 @@ import { startPlatform } from "../test/platform.js"
 
 const event = { specversion: "1.0", id: "1", source: "/test", type: "test.asked", time: "2026-11-20T10:00:00Z" } as const
 
-describe("IV-1: a call", () => {
+describe("R-IV-1: a call", () => {
   test.concurrent("carries the event in binary mode, with the headers a host needs, and gives the reply's event", async () => {
     await using platform = await startPlatform()
     await platform.deploy("echo")

@@ -26,7 +26,7 @@ async function startSetUp() {
 }
 
 describe("with the real runtime", () => {
-  test("IV-1: deploys, invokes, times out, cancels, is refused, follows a redeploy", async () => {
+  test("R-IV-1: deploys, invokes, times out, cancels, is refused, follows a redeploy", async () => {
     await using platform = await startSetUp()
     const { client, folder, server } = platform
     const nc = await server.connect()

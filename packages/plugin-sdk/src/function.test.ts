@@ -18,7 +18,7 @@ async function thrownBy(run: () => unknown): Promise<FnError> {
 }
 
 describe("defineFunction", () => {
-  test("FN-1: one event in, the handler's events out", async () => {
+  test("R-FN-1: one event in, the handler's events out", async () => {
     const fn = defineFunction({
       name: "charge",
       on: Placed,

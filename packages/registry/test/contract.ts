@@ -334,7 +334,7 @@ export function describeRegistryContract(name: string, open: () => Promise<Contr
       expect(await collectVersions(registry, ref(wanted))).toEqual(["1.10.0", "1.10.0-rc.2", "1.10.0-rc.1", "1.9.0"])
     })
 
-    test("DP-1: the history of a function shows its last ten revisions, newest first, deletions too", async () => {
+    test("R-DP-1: the history of a function shows its last ten revisions, newest first, deletions too", async () => {
       const wanted = manifest()
       for (let i = 0; i < 11; i++) await deploy(wanted, `build ${i}`)
       await registry.deleteFunction(ref(wanted))

@@ -32,6 +32,7 @@ import { ArtifactCache } from "./catalog/artifact-cache.js"
 import { Catalog } from "./catalog/catalog.js"
 import { Dispatcher } from "./dispatch/dispatcher.js"
 import type { HostedFunction, OpenVersion } from "./dispatch/hosted-function.js"
+import { Emitter } from "./egress/emitter.js"
 import type { EndpointCounter } from "./egress/responder.js"
 import { Ingress } from "./ingress/ingress.js"
 import { createBuiltinStarter } from "./instances/builtin/builtin-instance.js"
@@ -125,7 +126,8 @@ export class RuntimeService implements AsyncDisposable {
       onUpdate: (fn, before) => this.#update(fn, before),
       onUnserve: (fn) => this.#unserve(fn),
     })
-    const egress = { nc: options.nc, subjects: this.#subjects, host: this.host, logger: this.#logger }
+    const emitter = new Emitter({ nc: options.nc, subjects: this.#subjects, logger: this.#logger })
+    const egress = { nc: options.nc, subjects: this.#subjects, emitter, host: this.host, logger: this.#logger }
     this.#ingress = new Ingress({
       ...egress,
       inbox: this.#inbox,

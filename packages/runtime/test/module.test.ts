@@ -119,7 +119,7 @@ describe("R-PL-2: module functions", () => {
     expect(failure(await host.request("function.js.greedy", "{}", {}, 25_000))).toBe("resource_exhausted MEMORY_LIMIT")
   }, 30_000)
 
-  test("stdout, stderr and ctx.log reach the host's log; a flood on stdout stops nothing", async () => {
+  test("R-OB-3: stdout, stderr and ctx.log reach the host's log; a flood on stdout stops nothing", async () => {
     await using host = await startTestHost()
     await host.deployModule(
       "talks",

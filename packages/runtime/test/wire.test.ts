@@ -167,7 +167,7 @@ describe("what any NATS client sees of a host", () => {
     for await (const msg of result) expect(msg.json()).toEqual({ n: 10 })
   })
 
-  test("SEC: a reply subject that is no inbox gets nothing executed and nothing written", async () => {
+  test("a reply subject that is no inbox gets nothing executed and nothing written", async () => {
     const kv = await new Kvm(host.nc).create("victim")
     await kv.put("key", "before")
     const ran = executed
@@ -236,7 +236,7 @@ describe("what any NATS client sees of a host", () => {
     expect(info.endpoints.map(({ name, queue_group }) => `${name} ${queue_group}`)).toEqual(["invoke function", "js function.js"])
   })
 
-  test("function.status and function.health answer questions", async () => {
+  test("R-PL-1, R-OB-4: function.status and function.health answer questions", async () => {
     const status = (await host.nc.request(`function.status.${host.runtime.host}`, '{"function":"default/double"}')).json()
     expect(status).toMatchObject({ host: host.runtime.host, phase: "ready", functions: [{ function: "default/double", served: true }] })
     expect((await host.nc.request(`function.health.${host.runtime.host}`, "")).json()).toMatchObject({ status: "healthy", phase: "ready" })

@@ -35,7 +35,7 @@ async function callBundle(built: BuiltFunction, event: unknown): Promise<unknown
   return JSON.parse(stdout) as unknown
 }
 
-describe("RG-6: a TypeScript folder becomes one module", () => {
+describe("R-RG-6: a TypeScript folder becomes one module", () => {
   test("imports of other files are in it, types are gone", async () => {
     await using folder = await temporaryFolder({
       "fn.yaml": MODULE,
@@ -172,7 +172,7 @@ export default defineFunction({ name: "other", on: "a.b", emits: ["c.d"], timeou
   })
 })
 
-describe("RG-6: a Go folder becomes a program", () => {
+describe("R-RG-6: a Go folder becomes a program", () => {
   const files = {
     "fn.yaml": GO,
     "go.mod": "module example.com/hello\n\ngo 1.21\n",

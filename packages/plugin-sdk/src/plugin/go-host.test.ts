@@ -45,7 +45,7 @@ if (!go) {
     console.warn("SKIPPED: needs go: a real Go host was not built to run a TypeScript plugin")
   })
 } else {
-  describe("PL-4: a real Go host runs a TypeScript plugin", () => {
+  describe("R-PL-4: a real Go host runs a TypeScript plugin", () => {
     let found: Findings
 
     beforeAll(async () => {

@@ -30,7 +30,7 @@ async function failure(work: Promise<unknown>): Promise<FnError> {
   return error
 }
 
-describe("FN-7: testFunction", () => {
+describe("R-FN-7: testFunction", () => {
   test("runs a function with its config and secrets, and keeps its log", async () => {
     await using tested = await testFunction(charge, { config: { prefix: "p" }, secrets: { key: "k" } })
     const events = await tested.invoke(Placed.create(order))

@@ -14,7 +14,7 @@ import {
 import { publishRaw, type RawMsg, type ReplyInbox, rawHeaders } from "@fn/nats"
 import type { Call, Responder } from "../dispatch/call.js"
 import { type EnvelopeErrorType, encodeEnvelopeError, encodeEnvelopeEvents } from "../ingress/envelope.js"
-import { type EgressOptions, type EndpointCounter, emitEvents } from "./responder.js"
+import type { EgressOptions, EndpointCounter } from "./responder.js"
 
 /** Answers in the JSON envelope of `function.invoke`. */
 export class EnvelopeResponder implements Responder {
@@ -30,7 +30,7 @@ export class EnvelopeResponder implements Responder {
   }
 
   succeed(call: Call, events: WireEvent[]): void {
-    if (this.#answerEvents(events)) emitEvents(this.#egress, call, events)
+    if (this.#answerEvents(events)) this.#egress.emitter.emit(call, events)
   }
 
   fail(_call: Call, error: FnError): void {

@@ -1,27 +1,18 @@
 /**
- * Answers of sync calls: the reply, then the output events onto `event.…`, both in one flush.
+ * Answers of sync calls, and the hand-over of their output events to the emitter.
  */
-import {
-  binaryHeaderLines,
-  FnError as Failure,
-  type FnError,
-  Header,
-  headerLine,
-  type Logger,
-  messageOf,
-  type Subjects,
-  type WireEvent,
-} from "@fn/core"
-import { publishLines } from "@fn/nats"
+import { binaryHeaderLines, FnError as Failure, type FnError, type Logger, messageOf, type Subjects, type WireEvent } from "@fn/core"
 import type { NatsConnection } from "@nats-io/transport-node"
 import type { Call, Responder } from "../dispatch/call.js"
 import type { EventMode } from "../ingress/request.js"
+import type { Emitter } from "./emitter.js"
 import { callLines, errorReply, eventsReply, publishReply, startedReply } from "./reply.js"
 
 /** What answers go through. */
 export interface EgressOptions {
   readonly nc: NatsConnection
   readonly subjects: Subjects
+  readonly emitter: Emitter
   readonly host: string
   readonly logger: Logger
 }
@@ -53,7 +44,7 @@ export class NatsResponder implements Responder {
     } catch (thrown) {
       return this.fail(call, Failure.from(thrown))
     }
-    emitEvents(this.#egress, call, events, firstLines)
+    this.#egress.emitter.emit(call, events, firstLines)
     this.#counter.count({ durationMs: performance.now() - call.receivedAt })
   }
 
@@ -75,21 +66,3 @@ export class NatsResponder implements Responder {
     }
   }
 }
-
-/** Publishes output events as core messages, each with one hop more than the event that caused it. An event the server refuses is logged. */
-export function emitEvents(egress: EgressOptions, call: Call, events: readonly WireEvent[], firstLines?: string): void {
-  if (events.length === 0) return
-  const namespace = call.fn?.ref.namespace as string
-  const lines = headerLine(Header.invocationId, call.invocationId) + headerLine(Header.hops, call.hops + 1)
-  for (const event of events) {
-    const eventLines = event === events[0] && firstLines !== undefined ? firstLines : binaryHeaderLines(event.attributes)
-    try {
-      const subject = egress.subjects.event(namespace, event.attributes.type)
-      publishLines(egress.nc, subject, lines + eventLines, event.data ?? NOTHING)
-    } catch (thrown) {
-      egress.logger.error("event not emitted", { invocationId: call.invocationId, type: event.attributes.type, error: messageOf(thrown) })
-    }
-  }
-}
-
-const NOTHING = new Uint8Array(0)

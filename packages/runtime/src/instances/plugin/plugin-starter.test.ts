@@ -185,7 +185,7 @@ describe("artifacts", () => {
     return { path, artifact: { digest, sizeBytes: content.length, fileName: name, executable: true } }
   }
 
-  test("PL-5: {artifact} stands for the verified file", async () => {
+  test("R-PL-5: {artifact} stands for the verified file", async () => {
     const script = artifact("shell.sh", Buffer.from(`#!/bin/sh\nexec ${process.execPath} ${fixture("faulty.mjs")} unary\n`))
     const { command: _, ...spec } = specOf([], {}).definition
     const starter = createPluginStarter({ logger })
@@ -195,7 +195,7 @@ describe("artifacts", () => {
     expect(await instance.execute(executionOf("hello"))).toHaveLength(1)
   })
 
-  test("PL-5: a flipped byte is noticed before anything runs", async () => {
+  test("R-PL-5: a flipped byte is noticed before anything runs", async () => {
     const script = artifact("flipped.sh", readFileSync(fixture("garbage.sh")))
     const bytes = readFileSync(script.path)
     bytes[bytes.length - 2] = (bytes[bytes.length - 2] as number) ^ 1
