@@ -3,9 +3,6 @@ import { join } from "node:path"
 import { isDeepStrictEqual } from "node:util"
 import { root } from "../lib/paths.mjs"
 
-// The client library, as any program without fn would use it.
-const { headers } = createRequire(join(root, "packages/nats/package.json"))("@nats-io/transport-node")
-
 /** Calls at once. */
 const IN_FLIGHT = 8
 /** Events of each function that go through HTTP as well. */
@@ -55,6 +52,8 @@ async function byHttp(platform, name, event) {
 
 /** The way of any NATS client: one request with a structured event. */
 async function bare(platform, { name, kind }, event) {
+  // The client library, as any program without fn would use it. Only there once the workspace is installed.
+  const { headers } = createRequire(join(root, "packages/nats/package.json"))("@nats-io/transport-node")
   const fields = headers()
   fields.set("content-type", "application/cloudevents+json")
   const subject = `function.${kind === "plugin (Go)" ? "go" : "js"}.${name}`
