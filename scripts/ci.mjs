@@ -8,6 +8,8 @@ const SOAK_SCALE = "0.1"
 const counts = { passed: 0, failed: 0 }
 
 async function main() {
+  // First, where nothing is installed or built yet: that is where a newcomer starts.
+  await part("demo", ["demo.mjs"], ({ code }) => count(code === 0 ? 1 : 0, code === 0 ? 0 : 1))
   await part("setup", ["setup.mjs"], ({ code }) => count(code === 0 ? 1 : 0, code === 0 ? 0 : 1))
   await part(
     "checks",

@@ -19,6 +19,10 @@ export async function startPlatform({ folders, logFile }) {
   })
   const exited = once(child, "exit")
   child.stderr.pipe(log)
+  // The one thing that may be fetched is said, not only logged.
+  createInterface(child.stderr).on("line", (line) => {
+    if (/nats-server/.test(line)) process.stderr.write(`  ${line.trim()}\n`)
+  })
   const ready = await withProgress("Starting NATS, a host and the gateway, and deploying the functions", async () => {
     const first = await Promise.race([once(createInterface(child.stdout), "line"), exited.then(([code]) => ({ code }))])
     if (!Array.isArray(first)) throw new Error(`fn dev ended with exit code ${first.code}. The end of its log:\n${tail(logFile, 15)}`)
