@@ -38,6 +38,7 @@ const RESERVED: ReadonlySet<string> = new Set([
   "claim",
   "wake",
   "host",
+  "broadcast",
 ])
 
 /** `value` if it can name a function; `what` says in the error what it would have named. @throws {FnError} invalid_argument INVALID_NAME */

@@ -53,6 +53,25 @@ export const REASONS = {
   HOST_DRAINING: { code: "unavailable", todo: "Try again; another host will answer." },
   QUEUE_FULL: { code: "resource_exhausted", todo: "Try again later, or raise concurrency or instances." },
   DEADLINE_EXCEEDED: { code: "deadline_exceeded", todo: "Raise the time-out if the function needs longer." },
+  CIRCUIT_OPEN: { code: "unavailable", todo: "Read why the function's instances fail; the host tries again after its back-off." },
+  STREAM_BROKEN: { code: "unavailable", todo: "Call again; messages of the stream were lost on the way." },
+  // queue
+  EXPIRED: { code: "deadline_exceeded", todo: "Raise maxAgeMs, or add hosts: the invocation waited too long in the queue." },
+  FUNCTION_DELETED: { code: "not_found", todo: "Deploy the function again and redrive its dead letters." },
+  ATTEMPTS_EXHAUSTED: { code: "unavailable", todo: "Look why hosts died while they ran it, then redrive it (fn dlq redrive)." },
+  OUTCOME_UNKNOWN: {
+    code: "unavailable",
+    todo: "Find out whether the call ran before you repeat it: its host died, and it may not run twice.",
+  },
+  RESULT_NOT_FOUND: { code: "not_found", todo: "Correct the id, or ask sooner: results are kept for a limited time." },
+  EXECUTION_NOT_FOUND: {
+    code: "not_found",
+    todo: "Correct the id; executions are kept for a limited time, sync successes only if the function records all.",
+  },
+  DEAD_LETTER_NOT_FOUND: { code: "not_found", todo: "List the dead letters (fn dlq list); it may have been redriven or purged." },
+  PAYLOAD_NOT_FOUND: { code: "not_found", todo: "Send the event again; its data was stored apart and is gone." },
+  CALLBACK_REFUSED: { code: "permission_denied", todo: "Use an address the operator allows (--callback-allow)." },
+  CALLBACK_FAILED: { code: "unavailable", todo: "Repair the receiver; the callback is retried, then dead-lettered." },
   CANCELLED: { code: "cancelled", todo: "Nothing: the caller cancelled." },
   // executions
   FUNCTION_THREW: { code: "unknown", todo: "Read the function's own error." },

@@ -30,7 +30,13 @@ export interface FunctionStatus {
   /** Slots of the host that are free for it now. */
   readonly freeSlots: number
   readonly running: number
+  /** Executions that were answered but never let go of their slot: a builtin cannot be killed. */
+  readonly stuck?: number
   readonly waiting: number
+  /** Invocations in the durable queue, as the host last heard. */
+  readonly queued?: number
+  /** Circuit breaker of the active version; absent while closed. */
+  readonly circuit?: { readonly phase: "open" | "half-open"; readonly retryAt: string; readonly error: FnErrorData }
   readonly executions: number
   readonly errors: number
   readonly coldStarts: number

@@ -65,6 +65,16 @@ export class Subjects {
     return `${this.functions}.cancel.${checkNamespace(namespace)}.${checkId(id, "invocation id")}`
   }
 
+  /** `function.cancel.{namespace}.{id}.queued`: as {@link cancel}, kept by the server for hosts that meet the invocation later. */
+  cancelQueued(namespace: string, id: string): string {
+    return `${this.cancel(namespace, id)}.queued`
+  }
+
+  /** `function.cancel.*.*.queued`: all that is kept of cancels. */
+  get cancelQueuedAll(): string {
+    return `${this.functions}.cancel.*.*.queued`
+  }
+
   /** `function.cancel.>`: what a host listens to. */
   get cancelAll(): string {
     return `${this.functions}.cancel.>`
@@ -85,6 +95,75 @@ export class Subjects {
     return `${this.functions}.health.${checkId(host, "host id")}`
   }
 
+  /** `function.broadcast.{namespace}.{name}`: one event for the function on every host. */
+  broadcast(ref: FunctionRef): string {
+    return `${this.functions}.broadcast.${scoped(ref)}`
+  }
+
+  /** `function.broadcast.>`: what a host listens to. */
+  get broadcastAll(): string {
+    return `${this.functions}.broadcast.>`
+  }
+
+  /** `function.queue.{namespace}.{name}`: durable invocation; captured by FUNCTION_QUEUE. */
+  queue(ref: FunctionRef): string {
+    return `${this.functions}.queue.${scoped(ref)}`
+  }
+
+  /** `function.queue.>`: all of the queue. */
+  get queueAll(): string {
+    return `${this.functions}.queue.>`
+  }
+
+  /** `function.wake.>`: the headers of what enters the queue, republished by the server. */
+  get wakeAll(): string {
+    return `${this.functions}.wake.>`
+  }
+
+  /** `function.result.>`: the two forms of {@link result}, as a stream's subjects. */
+  get resultAll(): string[] {
+    return [`${this.functions}.result.*`, `${this.functions}.result.*.*`]
+  }
+
+  /** `function.execution.{namespace}.{name}.{status}.{id}`; `running` is only published, the rest is stored. */
+  execution(ref: FunctionRef, status: string, id: string): string {
+    return `${this.functions}.execution.${scoped(ref)}.${status}.${checkId(id, "invocation id")}`
+  }
+
+  /** Pattern of {@link execution}, every token that is not given a wildcard. */
+  executions(only: { namespace?: string; name?: string; status?: string; id?: string } = {}): string {
+    const { namespace, name, status, id } = only
+    return [
+      `${this.functions}.execution`,
+      namespace === undefined ? "*" : checkNamespace(namespace),
+      name === undefined ? "*" : checkName(name),
+      status ?? "*",
+      id === undefined ? "*" : checkId(id, "invocation id"),
+    ].join(".")
+  }
+
+  /** `function.claim.{namespace}.{id}`: who runs an invocation with an idempotency key. */
+  claim(namespace: string, id: string): string {
+    return `${this.functions}.claim.${checkNamespace(namespace)}.${checkId(id, "invocation id")}`
+  }
+
+  /** `function.claim.>`. */
+  get claimAll(): string {
+    return `${this.functions}.claim.>`
+  }
+
+  /** `function.dlq.{namespace}.{name}`: dead letters. */
+  deadLetter(ref: FunctionRef): string {
+    return `${this.functions}.dlq.${scoped(ref)}`
+  }
+
+  /** Pattern of {@link deadLetter}. */
+  deadLetters(only: { namespace?: string; name?: string } = {}): string {
+    const { namespace, name } = only
+    const scope = namespace === undefined ? "*" : checkNamespace(namespace)
+    return `${this.functions}.dlq.${scope}.${name === undefined ? "*" : checkName(name)}`
+  }
+
   /**
    * `event.{namespace}.{type}`: where an emitted event goes. The type is split at dots; other bytes are `=HH`, an empty token `=`.
    * @throws {FnError} invalid_argument INVALID_EVENT for a type so long that the subject passes 1024 bytes
@@ -95,6 +174,10 @@ export class Subjects {
       throw invalidEvent("type", `its subject would have ${subject.length} bytes, more than ${MAX_EVENT_SUBJECT}`)
     return subject
   }
+}
+
+function scoped(ref: FunctionRef): string {
+  return `${checkNamespace(ref.namespace)}.${checkName(ref.name)}`
 }
 
 const typeTokens = new Map<string, string>()
