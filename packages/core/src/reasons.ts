@@ -39,6 +39,7 @@ export const REASONS = {
   REGISTRY_TIMEOUT: { code: "unavailable", todo: "Check that JetStream is healthy, then try again." },
   NOT_SET_UP: { code: "failed_precondition", todo: "Run fn setup against this NATS account." },
   JETSTREAM_OFF: { code: "failed_precondition", todo: "Enable JetStream in nats-server (-js) and for this account." },
+  JETSTREAM_UNAVAILABLE: { code: "unavailable", todo: "Check that JetStream is healthy and fn setup was run, then try again." },
   STORAGE_FULL: { code: "resource_exhausted", todo: "Give the bucket more room (fn setup --max-bytes), or delete what is not used." },
   SERVER_TOO_OLD: { code: "failed_precondition", todo: "Upgrade nats-server." },
   // connection and hosts

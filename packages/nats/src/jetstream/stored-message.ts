@@ -1,0 +1,127 @@
+/** Reading single messages of a stream by its direct-get API: no consumer, one round trip, from any replica. */
+import { FnError, headerLine, messageOf, readHeaderBlock } from "@fn/core"
+import { rawHeaders } from "../inbox/raw.js"
+import type { ReplyInbox } from "../inbox/reply-inbox.js"
+import { type ApiError, apiSubject, errorFromApi, JsCode } from "./api.js"
+
+/** A message as a stream keeps it. */
+export interface StoredMessage {
+  readonly subject: string
+  readonly seq: number
+  /** When it was stored, epoch ms by the server's clock. */
+  readonly storedAt: number
+  /** Its header lines without the server's own, as core's `headerLine` writes them. */
+  readonly lines: string
+  readonly data: Uint8Array
+}
+
+/** Which message: the last of a subject, that of a sequence, or the first of a subject (wildcards allowed) from a sequence on. */
+export type MessageQuery = { readonly lastOf: string } | { readonly seq: number } | { readonly nextOf: string; readonly from?: number }
+
+/** Where to read, and how long. */
+export interface ReadOptions {
+  readonly jsDomain?: string | undefined
+  /** Default 5000. */
+  readonly timeoutMs?: number
+  readonly signal?: AbortSignal | undefined
+  /** Ask the stream's leader: a replica may be a moment behind. Default false. */
+  readonly fromLeader?: boolean
+}
+
+const DEFAULT_TIMEOUT_MS = 5_000
+const NOTHING = new Uint8Array(0)
+
+/** A stored message; undefined when there is none. @throws {FnError} JETSTREAM_UNAVAILABLE, NOT_SET_UP, DISCONNECTED, DEADLINE_EXCEEDED, CANCELLED */
+export async function findMessage(
+  inbox: ReplyInbox,
+  stream: string,
+  query: MessageQuery,
+  options: ReadOptions = {},
+): Promise<StoredMessage | undefined> {
+  try {
+    return options.fromLeader ? await readFromLeader(inbox, stream, query, options) : await readDirect(inbox, stream, query, options)
+  } catch (thrown) {
+    const error = FnError.from(thrown)
+    if (error.reason === "NO_HOST") throw FnError.of("JETSTREAM_UNAVAILABLE", `stream ${stream} does not answer`, { cause: error })
+    throw error
+  }
+}
+
+async function readDirect(
+  inbox: ReplyInbox,
+  stream: string,
+  query: MessageQuery,
+  options: ReadOptions,
+): Promise<StoredMessage | undefined> {
+  const reply = await inbox.request(apiSubject(`DIRECT.GET.${stream}`, options.jsDomain), {
+    data: JSON.stringify(requestOf(query)),
+    timeoutMs: options.timeoutMs ?? DEFAULT_TIMEOUT_MS,
+    signal: options.signal,
+  })
+  const head = { subject: "", seq: 0, storedAt: 0, status: 0 }
+  let lines = ""
+  const block = rawHeaders(reply)
+  if (block) {
+    head.status = statusOf(block)
+    readHeaderBlock(block, (name, value) => {
+      if (name === "Nats-Subject") head.subject = value
+      else if (name === "Nats-Sequence") head.seq = Number(value)
+      else if (name === "Nats-Time-Stamp") head.storedAt = Date.parse(value)
+      else if (!isServerHeader(name)) lines += headerLine(name, value)
+    })
+  }
+  if (head.status === 404) return undefined
+  if (head.status >= 400) throw FnError.of("JETSTREAM_UNAVAILABLE", `reading stream ${stream}: status ${head.status}`)
+  return { subject: head.subject, seq: head.seq, storedAt: head.storedAt, lines, data: reply.data }
+}
+
+interface LeaderAnswer {
+  readonly error?: ApiError
+  readonly message?: { subject: string; seq: number; time: string; hdrs?: string; data?: string }
+}
+
+async function readFromLeader(
+  inbox: ReplyInbox,
+  stream: string,
+  query: MessageQuery,
+  options: ReadOptions,
+): Promise<StoredMessage | undefined> {
+  const reply = await inbox.request(apiSubject(`STREAM.MSG.GET.${stream}`, options.jsDomain), {
+    data: JSON.stringify(requestOf(query)),
+    timeoutMs: options.timeoutMs ?? DEFAULT_TIMEOUT_MS,
+    signal: options.signal,
+  })
+  let answer: LeaderAnswer
+  try {
+    answer = JSON.parse(Buffer.from(reply.data).toString("utf8")) as LeaderAnswer
+  } catch (thrown) {
+    throw FnError.of("JETSTREAM_UNAVAILABLE", `reading stream ${stream}: ${messageOf(thrown)}`)
+  }
+  if (answer.error?.err_code === JsCode.noMessage) return undefined
+  if (answer.error || !answer.message) throw errorFromApi(answer.error ?? { code: 500 }, `reading stream ${stream}`)
+  const { subject, seq, time, hdrs, data } = answer.message
+  let lines = ""
+  if (hdrs) {
+    readHeaderBlock(Buffer.from(hdrs, "base64"), (name, value) => {
+      if (!isServerHeader(name)) lines += headerLine(name, value)
+    })
+  }
+  return { subject, seq, storedAt: Date.parse(time), lines, data: data ? Buffer.from(data, "base64") : NOTHING }
+}
+
+/** Headers that a server put on or acted on: never copied when a message is published again. */
+function isServerHeader(name: string): boolean {
+  return name.startsWith("Nats-") && !name.startsWith("Nats-Service-")
+}
+
+function requestOf(query: MessageQuery): Record<string, unknown> {
+  if ("lastOf" in query) return { last_by_subj: query.lastOf }
+  return "seq" in query ? { seq: query.seq } : { seq: query.from ?? 1, next_by_subj: query.nextOf }
+}
+
+/** The status in the first line of a header block (`NATS/1.0 404 …`); 0 where there is none. */
+export function statusOf(block: Uint8Array): number {
+  if (block.length < 13 || block[8] !== 32) return 0
+  const digit = (at: number): number => (block[at] as number) - 48
+  return digit(9) * 100 + digit(10) * 10 + digit(11)
+}
