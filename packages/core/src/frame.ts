@@ -27,6 +27,10 @@ export const FrameKind = {
   ping: 10,
   /** module → host: yes; the event loop turns. */
   pong: 11,
+  /** module → host: events of a call that streams, ahead of its result. */
+  events: 12,
+  /** host → module: u32, so many more events of a call may be sent. */
+  credit: 13,
 } as const
 export type FrameKind = (typeof FrameKind)[keyof typeof FrameKind]
 

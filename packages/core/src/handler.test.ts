@@ -1,7 +1,16 @@
 import { describe, expect, test } from "@jest/globals"
+import { CreditWindow } from "./credit.js"
 import { FnError } from "./errors.js"
 import type { EventInit, WireEvent } from "./event/event.js"
-import { ExecutionContext, functionFromExports, type HandlerOutput, handlerError, outputToWire } from "./handler.js"
+import {
+  type EventSink,
+  ExecutionContext,
+  functionFromExports,
+  type HandlerOutput,
+  handlerError,
+  outputToSink,
+  outputToWire,
+} from "./handler.js"
 
 const fn = { namespace: "shop", name: "charge", version: "1.0.0", instance: "i1" }
 
@@ -99,6 +108,76 @@ describe("R-FN-1: what a handler returns", () => {
     const own = FnError.terminal("MINE", "stop")
     expect(handlerError(own)).toBe(own)
     expect(handlerError(new Error("boom"))).toMatchObject({ code: "unknown", reason: "FUNCTION_THREW", message: "boom" })
+  })
+})
+
+describe("R-IV-5: output handed over as it comes", () => {
+  /** A sink that is ready for `limit` events, and what it got. */
+  function sinkOf(limit: number): { written: string[]; credit: CreditWindow; sink: EventSink } {
+    const written: string[] = []
+    const credit = new CreditWindow(limit)
+    const write = ({ attributes }: WireEvent): Promise<void> | undefined => {
+      written.push(attributes.type)
+      return credit.spend()
+    }
+    return { written, credit, sink: { write } }
+  }
+  const all = { type: "one" }
+
+  test.each<[string, () => HandlerOutput | Promise<HandlerOutput>, string[]]>([
+    ["nothing", () => undefined, []],
+    ["null", () => null, []],
+    ["an event", () => all, ["one"]],
+    ["a promise of an event", async () => all, ["one"]],
+    ["an array", () => [all, { type: "two" }], ["one", "two"]],
+    ["a promise of an array", async () => [all, { type: "two" }], ["one", "two"]],
+  ])("%s", async (_title, output, expected) => {
+    const { written, sink } = sinkOf(10)
+    await outputToSink(output(), fn, sink)
+    expect(written).toEqual(expected)
+  })
+
+  test("a generator, async or not, is asked for its next event only when the sink is ready", async () => {
+    let asked = 0
+    async function* later(): AsyncGenerator<EventInit> {
+      for (; asked < 5; asked++) yield { type: `e${asked}` }
+    }
+    function* now(): Generator<EventInit> {
+      for (; asked < 5; asked++) yield { type: `e${asked}` }
+    }
+    for (const generate of [later, now]) {
+      asked = 0
+      const { written, credit, sink } = sinkOf(2)
+      const done = outputToSink(generate(), fn, sink)
+      await new Promise(setImmediate)
+      expect([asked, written]).toEqual([1, ["e0", "e1"]])
+      credit.grant(10)
+      await done
+      expect(written).toEqual(["e0", "e1", "e2", "e3", "e4"])
+    }
+  })
+
+  test("a sink that is closed ends the generator, whose finally runs", async () => {
+    let cleaned = false
+    async function* endless(): AsyncGenerator<EventInit> {
+      try {
+        for (;;) yield all
+      } finally {
+        cleaned = true
+      }
+    }
+    const { credit, sink } = sinkOf(1)
+    const done = outputToSink(endless(), fn, sink)
+    credit.close(FnError.of("CANCELLED", "enough"))
+    await expect(done).rejects.toMatchObject({ reason: "CANCELLED" })
+    expect(cleaned).toBe(true)
+  })
+
+  test("what is no event is BAD_OUTPUT, after the events before it", async () => {
+    const { written, sink } = sinkOf(10)
+    await expect(outputToSink([all, 1] as never, fn, sink)).rejects.toMatchObject({ reason: "BAD_OUTPUT" })
+    await expect(outputToSink("text" as never, fn, sink)).rejects.toMatchObject({ reason: "BAD_OUTPUT" })
+    expect(written).toEqual(["one"])
   })
 })
 

@@ -185,6 +185,37 @@ async function collect(output: AsyncIterable<EventInit>, fn: FunctionIdentity): 
   return events
 }
 
+/** Takes the events of one execution as they come. */
+export interface EventSink {
+  /**
+   * Takes the next event. A promise: the function is not asked for another before it resolves. Throws or rejects when the event cannot be
+   * delivered or nobody wants further ones; the execution ends then.
+   */
+  write(event: WireEvent): void | Promise<void>
+}
+
+/**
+ * Hands what a handler returned to `sink`, event by event. An iterable is asked for its next event only when the sink is ready for it, and
+ * is ended when the sink fails.
+ * @throws {FnError} failed_precondition BAD_OUTPUT for what is no event; whatever the handler, the iterable or the sink throws
+ */
+export async function outputToSink(output: HandlerOutput | Promise<HandlerOutput>, fn: FunctionIdentity, sink: EventSink): Promise<void> {
+  const settled = await output
+  if (settled === undefined || settled === null) return
+  if (typeof settled !== "object") throw badOutput(`it returned a ${typeof settled}`)
+  if (Symbol.asyncIterator in settled) {
+    for await (const event of settled) {
+      const ready = sink.write(eventOut(event, fn))
+      if (ready) await ready
+    }
+  } else if (Symbol.iterator in settled) {
+    for (const event of settled) {
+      const ready = sink.write(eventOut(event, fn))
+      if (ready) await ready
+    }
+  } else await sink.write(eventOut(settled, fn))
+}
+
 function eventOut(event: EventInit, fn: FunctionIdentity): WireEvent {
   if (typeof event !== "object" || event === null)
     throw badOutput(`it returned ${event === null ? "null" : `a ${typeof event}`} among its events`)

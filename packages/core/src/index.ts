@@ -1,3 +1,4 @@
+export * from "./credit.js"
 export * from "./deadline-sweep.js"
 export * from "./error-headers.js"
 export * from "./errors.js"

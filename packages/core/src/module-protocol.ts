@@ -28,6 +28,8 @@ export interface CallHead {
   readonly attempt: number
   /** Time left in ms when the frame was sent; absent: none. */
   readonly timeoutMs?: number
+  /** The call streams: its events are sent as they come, at most so many before there is credit. Absent: all in the result. */
+  readonly window?: number
   readonly attributes: EventAttributes
 }
 
@@ -55,7 +57,7 @@ export function decodeCall(body: Buffer): { head: CallHead; data: Uint8Array | u
   return { head, data: head.noData ? undefined : body.subarray(end) }
 }
 
-/** Body of a `result` frame as pieces: `u32 count`, then per event `u32 headBytes · u32 dataBytes + 1 (0: no data) · head JSON · data`. */
+/** Body of a `result` or `events` frame as pieces: `u32 count`, then per event `u32 headBytes · u32 dataBytes + 1 (0: no data) · head JSON · data`. */
 export function encodeResult(events: readonly WireEvent[]): Uint8Array[] {
   const count = Buffer.allocUnsafe(4)
   count.writeUInt32BE(events.length, 0)
@@ -74,7 +76,7 @@ export function encodeResult(events: readonly WireEvent[]): Uint8Array[] {
 }
 
 /**
- * The events in the body of a `result` frame. Their attributes are checked again: a module process runs the author's code, and what
+ * The events in the body of a `result` or `events` frame. Their attributes are checked again: a module process runs the author's code, and what
  * it says goes into header lines.
  * @throws {FnError} internal when the body breaks the protocol, invalid_argument INVALID_EVENT for what is no event
  */
@@ -92,6 +94,18 @@ export function decodeResult(body: Buffer): WireEvent[] {
     at = end
   }
   return events
+}
+
+/** Body of a `credit` frame. */
+export function encodeCredit(count: number): Uint8Array {
+  const body = Buffer.allocUnsafe(4)
+  body.writeUInt32BE(count, 0)
+  return body
+}
+
+/** The number in a `credit` frame. @throws {FnError} internal when the body breaks the protocol */
+export function decodeCredit(body: Buffer): number {
+  return readLength(body, 0)
 }
 
 function readLength(body: Buffer, at: number): number {

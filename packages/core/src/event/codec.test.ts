@@ -4,7 +4,7 @@ import { cut, text, textEvent, wireEvent } from "../../test/arbitraries.js"
 import { FnError } from "../errors.js"
 import { FrameKind, FrameReader, frameHeader } from "../frame.js"
 import { headerBlock, headerLine, readHeaderBlock } from "../headers.js"
-import { decodeCall, decodeResult, encodeCall, encodeResult } from "../module-protocol.js"
+import { decodeCall, decodeCredit, decodeResult, encodeCall, encodeCredit, encodeResult } from "../module-protocol.js"
 import { BinaryEventReader, binaryHeaderLines, decodeHeaderValue, encodeHeaderValue } from "./binary.js"
 import { decodeData, eventFromWire } from "./data.js"
 import type { WireEvent } from "./event.js"
@@ -126,6 +126,7 @@ describe("no bytes crash a decoder", () => {
     protobuf: (bytes) => decodeProtobuf(bytes),
     "call frame": (bytes) => decodeCall(Buffer.from(bytes)),
     "result frame": (bytes) => decodeResult(Buffer.from(bytes)),
+    "credit frame": (bytes) => decodeCredit(Buffer.from(bytes)),
     "frame stream": (bytes) => new FrameReader(() => undefined).push(Buffer.from(bytes)),
     data: (bytes) => decodeData(bytes, "application/json"),
     "binary headers": (bytes) => {
@@ -140,6 +141,7 @@ describe("no bytes crash a decoder", () => {
     protobuf: (wire) => encodeProtobuf(wire),
     "call frame": (wire) => encodeCall({ invocationId: "i", attempt: 1, attributes: wire.attributes }, wire.data).prefix,
     "result frame": (wire) => Buffer.concat(encodeResult([wire])),
+    "credit frame": (wire) => encodeCredit(wire.data?.length ?? 0),
     "frame stream": (wire) => frameHeader(FrameKind.result, 1, wire.data?.length ?? 0),
     data: (wire) => wire.data ?? new Uint8Array(0),
     "binary headers": (wire) => headerBlock(binaryHeaderLines(wire.attributes)),
