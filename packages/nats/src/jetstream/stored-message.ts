@@ -53,8 +53,10 @@ async function readDirect(
   query: MessageQuery,
   options: ReadOptions,
 ): Promise<StoredMessage | undefined> {
-  const reply = await inbox.request(apiSubject(`DIRECT.GET.${stream}`, options.jsDomain), {
-    data: JSON.stringify(requestOf(query)),
+  // The last of a subject has that subject in the question's own, so that a NATS user can be granted just those it may read.
+  const call = "lastOf" in query ? `DIRECT.GET.${stream}.${query.lastOf}` : `DIRECT.GET.${stream}`
+  const reply = await inbox.request(apiSubject(call, options.jsDomain), {
+    data: "lastOf" in query ? undefined : JSON.stringify(requestOf(query)),
     timeoutMs: options.timeoutMs ?? DEFAULT_TIMEOUT_MS,
     signal: options.signal,
   })
