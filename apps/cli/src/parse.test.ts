@@ -1,10 +1,15 @@
 import { describe, expect, test } from "@jest/globals"
-import { parseBytes, parseCount, parsePort } from "./parse.js"
+import { parseBytes, parseCount, parseDuration, parsePort } from "./parse.js"
 
 describe("values of options", () => {
   test("sizes take decimal and binary units", () => {
     expect(["1000000", "512MiB", "2GB", "1.5 kib", "10b"].map(parseBytes)).toEqual([1_000_000, 536_870_912, 2_000_000_000, 1536, 10])
     for (const text of ["", "0", "-1", "MB", "5 parsec", "1e99GB"]) expect(() => parseBytes(text)).toThrow()
+  })
+
+  test("lengths of time have a unit", () => {
+    expect(["500ms", "90s", "1.5m", "24 h", "7d"].map(parseDuration)).toEqual([500, 90_000, 90_000, 86_400_000, 604_800_000])
+    for (const text of ["", "5", "0s", "-1s", "1w", "1H", "x"]) expect(() => parseDuration(text)).toThrow()
   })
 
   test("ports go from 0 to 65535", () => {

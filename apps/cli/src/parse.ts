@@ -14,6 +14,8 @@ const UNITS: Readonly<Record<string, number>> = {
   TIB: 2 ** 40,
 }
 
+const DURATIONS_MS: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 }
+
 /** A whole number from 1. */
 export function parseCount(text: string): number {
   const count = Number(text)
@@ -36,4 +38,12 @@ export function parseBytes(text: string): number {
   const bytes = Math.round(Number(number) * (factor ?? Number.NaN))
   if (!(Number.isSafeInteger(bytes) && bytes > 0)) throw new InvalidArgumentError("It must be a size such as 512MiB, 2GB or 1000000.")
   return bytes
+}
+
+/** A length of time with its unit, in ms: `500ms`, `90s`, `15m`, `24h`, `7d`. */
+export function parseDuration(text: string): number {
+  const [, number, unit = ""] = /^(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)$/.exec(text.trim()) ?? []
+  const ms = Math.round(Number(number) * (DURATIONS_MS[unit] ?? Number.NaN))
+  if (!(Number.isSafeInteger(ms) && ms > 0)) throw new InvalidArgumentError("It must be a length of time such as 500ms, 90s, 24h or 7d.")
+  return ms
 }

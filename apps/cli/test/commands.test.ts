@@ -262,17 +262,21 @@ describe("R-DP-6: looking at and changing what is deployed", () => {
   test("setup says what is there, and with --print what it would do", async () => {
     const printed = (await runHere(["setup", "--print", "--json"], { env: { FN_PREFIX: "second" } })).json<{
       printed: boolean
-      buckets: { action: string }[]
+      stores: { action: string; kind: string }[]
     }>()
     expect(printed.printed).toBe(true)
-    expect(printed.buckets.map(({ action }) => action)).toEqual(["created", "created"])
+    expect(printed.stores.every(({ action }) => action === "created")).toBe(true)
+    expect(printed.stores.map(({ kind }) => kind)).toEqual(["kv", "object", "stream", "stream", "stream", "stream", "stream", "object"])
     expect((await runHere(["list"], { env: { FN_PREFIX: "second" } })).code).toBe(4)
     expect((await runHere(["setup", "--max-bytes", "10MiB"], { env: { FN_PREFIX: "second" } })).stdout).toMatch(/created/)
     expect((await runHere(["list", "--json"], { env: { FN_PREFIX: "second" } })).json()).toEqual([])
-    expect((await runHere(["setup", "--json"])).json<{ buckets: { action: string }[] }>().buckets.map(({ action }) => action)).toEqual([
-      "unchanged",
-      "unchanged",
-    ])
+    const again = await runHere(["setup", "--json"])
+    expect(new Set(again.json<{ stores: { action: string }[] }>().stores.map(({ action }) => action))).toEqual(new Set(["unchanged"]))
+    const changed = await runHere(["setup", "--result-age", "2h", "--max-pending", "5"], { env: { FN_PREFIX: "second" } })
+    expect(changed.stdout).toMatch(/second-RESULTS +stream +changed +max_age: 3600 s → 7200 s/)
+    expect(changed.stdout).toMatch(/second-QUEUE +stream +changed +max_msgs_per_subject: 100000 → 5/)
+    expect(changed.stdout).toMatch(/second-PAYLOADS +object +unchanged/)
+    expect((await runHere(["setup", "--result-age", "2"])).code).toBe(2)
   })
 })
 

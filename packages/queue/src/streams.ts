@@ -48,7 +48,7 @@ export const DEFAULT_STREAM_BYTES = {
   executions: 268_435_456,
   deadLetters: 536_870_912,
   claims: 268_435_456,
-  payloads: 4_294_967_296,
+  payloads: 1_073_741_824,
 } as const
 
 const HOUR_MS = 3_600_000
@@ -73,7 +73,13 @@ export function queueStreams(options: QueueStreamOptions = {}): QueueStream[] {
     max_msgs_per_subject: -1,
     duplicate_window: DUPLICATE_WINDOW_MS * NS_PER_MS,
   }
-  const kept = (ageMs: number) => ({ retention: RetentionPolicy.Limits, discard: DiscardPolicy.Old, max_age: ageMs * NS_PER_MS })
+  const kept = (ageMs: number) => ({
+    retention: RetentionPolicy.Limits,
+    discard: DiscardPolicy.Old,
+    max_age: ageMs * NS_PER_MS,
+    // A server takes none that is longer than the age.
+    duplicate_window: Math.min(DUPLICATE_WINDOW_MS, ageMs) * NS_PER_MS,
+  })
   return [
     {
       ...base,
@@ -127,6 +133,32 @@ export function queueStreams(options: QueueStreamOptions = {}): QueueStream[] {
   ]
 }
 
+/** What a stream that is there must have: all that is not an operator's choice, and what these options choose. */
+export function requiredSettings(stream: QueueStream, options: QueueStreamOptions = {}): Partial<QueueStream> {
+  const { subjects, retention, discard, discard_new_per_subject, max_age, duplicate_window, allow_direct, republish } = stream
+  const names = queueNames(options.prefix)
+  const askedAgeMs: Readonly<Record<string, number | undefined>> = {
+    [names.queue]: 0,
+    [names.results]: options.resultAgeMs,
+    [names.executions]: options.executionAgeMs,
+    [names.deadLetters]: options.deadLetterAgeMs,
+    [names.claims]: options.claimAgeMs,
+  }
+  const isChosen = stream.name === names.queue && options.maxPending === undefined
+  return {
+    subjects,
+    retention,
+    discard,
+    discard_new_per_subject,
+    allow_direct,
+    ...(republish === undefined ? {} : { republish }),
+    ...(isChosen ? {} : { max_msgs_per_subject: stream.max_msgs_per_subject }),
+    ...(askedAgeMs[stream.name] === undefined ? {} : { max_age, duplicate_window }),
+    ...(options.replicas === undefined ? {} : { num_replicas: stream.num_replicas }),
+    ...(options.maxBytes === undefined ? {} : { max_bytes: stream.max_bytes }),
+  }
+}
+
 /** How an execution can end. */
 export const FINAL_STATUSES = ["succeeded", "failed", "cancelled", "timed_out"] as const
 
@@ -139,11 +171,16 @@ export function payloadBucket(options: QueueStreamOptions = {}): {
   replicas: number
 } {
   const names: QueueNames = queueNames(options.prefix)
+  const ages = {
+    resultAgeMs: options.resultAgeMs ?? DEFAULT_RESULT_AGE_MS,
+    deadLetterAgeMs: options.deadLetterAgeMs ?? DEFAULT_DEAD_LETTER_AGE_MS,
+    claimAgeMs: options.claimAgeMs ?? DEFAULT_CLAIM_AGE_MS,
+  }
   return {
     name: names.payloads,
     description: "fn: events and results too large for a message",
-    // As long as a queued invocation may wait, and its result be fetched.
-    ttlMs: Math.max(DEFAULT_CLAIM_AGE_MS, options.resultAgeMs ?? 0) + HOUR_MS,
+    // As long as anything may name an object: a result, a dead letter, an invocation that waits.
+    ttlMs: Math.max(ages.resultAgeMs, ages.deadLetterAgeMs, ages.claimAgeMs) + HOUR_MS,
     maxBytes: options.maxBytes ?? DEFAULT_STREAM_BYTES.payloads,
     replicas: options.replicas ?? 1,
   }

@@ -1,5 +1,6 @@
 export * from "./definition.js"
 export { createMemoryRegistry } from "./memory.js"
 export { connectRegistry, type RegistryOptions } from "./nats/connect.js"
-export { type BucketReport, type SetupOptions, type SetupReport, setupPlatform } from "./nats/setup.js"
+export { type SetupOptions, type SetupReport, setupPlatform } from "./nats/setup.js"
+export type { StoreKind, StoreReport } from "./nats/store-setup.js"
 export * from "./registry.js"

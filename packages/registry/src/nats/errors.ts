@@ -5,6 +5,7 @@ import { JetStreamApiError } from "@nats-io/jetstream"
 /** https://github.com/nats-io/nats-server/blob/main/server/errors.json */
 const STREAM_NOT_FOUND = 10059
 const UPDATE_REFUSED = 10052
+const SUBJECTS_OVERLAP = 10065
 const WRONG_LAST_SEQUENCE: ReadonlySet<number> = new Set([10071, 10164])
 const JETSTREAM_OFF: ReadonlySet<number> = new Set([10039, 10076])
 const STORAGE_FULL: ReadonlySet<number> = new Set([10023, 10028, 10047, 10077])
@@ -34,6 +35,11 @@ export function isStreamNotFound(thrown: unknown): boolean {
 /** Whether the server refuses to change such a setting of a stream that exists. */
 export function isUnchangeable(thrown: unknown): boolean {
   return thrown instanceof JetStreamApiError && thrown.code === UPDATE_REFUSED
+}
+
+/** Whether another stream takes the subjects of a stream that was to be made or changed. */
+export function isOverlap(thrown: unknown): boolean {
+  return thrown instanceof JetStreamApiError && thrown.code === SUBJECTS_OVERLAP
 }
 
 /** Whether nothing listens on JetStream's subjects. */

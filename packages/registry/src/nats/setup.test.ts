@@ -1,22 +1,33 @@
 import { startTestServer, until } from "@fn/testing"
 import { describe, expect, test } from "@jest/globals"
 import { jetstreamManager } from "@nats-io/jetstream"
+import { headers as natsHeaders } from "@nats-io/transport-node"
 import { artifact, manifest } from "../../test/contract.js"
 import { connectRegistry } from "./connect.js"
 import { registryNames } from "./names.js"
 import { checkServerVersion, setupPlatform } from "./setup.js"
 
+/** What a platform of the default prefix consists of. */
+const STORES = [
+  "functions",
+  "function-ARTIFACTS-default",
+  "FUNCTION_QUEUE",
+  "FUNCTION_RESULTS",
+  "FUNCTION_EXECUTIONS",
+  "FUNCTION_DLQ",
+  "FUNCTION_CLAIMS",
+  "function-PAYLOADS",
+]
+const NS_PER_MS = 1_000_000
+
 describe("setupPlatform", () => {
-  test("creates the buckets once, then changes nothing", async () => {
+  test("creates buckets and streams once, then changes nothing", async () => {
     await using server = await startTestServer()
     const nc = await server.connect()
-    expect(await setupPlatform(nc)).toMatchObject({
-      clustered: false,
-      buckets: [
-        { name: "functions", kind: "kv", action: "created", changes: [] },
-        { name: "function-ARTIFACTS-default", kind: "object", action: "created", changes: [] },
-      ],
-    })
+    const first = await setupPlatform(nc)
+    expect(first.clustered).toBe(false)
+    expect(first.stores.map(({ name }) => name)).toEqual(STORES)
+    expect(first.stores.every(({ action, changes }) => action === "created" && changes.length === 0)).toBe(true)
     const jsm = await jetstreamManager(nc)
     const { config } = await jsm.streams.info("KV_functions")
     expect(config).toMatchObject({
@@ -26,7 +37,83 @@ describe("setupPlatform", () => {
     })
     expect(config.max_bytes).toBeGreaterThan(0)
     const again = await setupPlatform(nc)
-    expect(again.buckets.map(({ action }) => action)).toEqual(["unchanged", "unchanged"])
+    expect(again.stores.map(({ name }) => name)).toEqual(STORES)
+    expect(again.stores.every(({ action }) => action === "unchanged")).toBe(true)
+  })
+
+  test("R-IV-7: the queue refuses what is too much for one function, keeps everything else, and tells hosts of what it stores", async () => {
+    await using server = await startTestServer()
+    const nc = await server.connect()
+    await setupPlatform(nc, { maxPending: 2 })
+    const wakes: string[] = []
+    nc.subscribe("function.wake.>", {
+      callback: (_error, msg) => wakes.push(`${msg.subject} ${msg.headers?.get("Fn-Test")} ${msg.data.length}`),
+    })
+    const js = (await jetstreamManager(nc)).jetstream()
+    const headers = natsHeaders()
+    headers.set("Fn-Test", "here")
+    await js.publish("function.queue.default.slow", "data", { headers })
+    await js.publish("function.queue.default.slow", "data", { headers })
+    await expect(js.publish("function.queue.default.slow", "data")).rejects.toMatchObject({ code: 10077 })
+    await js.publish("function.queue.default.other", "data", { headers })
+    await until(() => wakes.length === 3, { name: "the wake-up calls" })
+    expect(wakes).toEqual(["slow", "slow", "other"].map((name) => `function.wake.default.${name} here 0`))
+  })
+
+  test("ages that are asked for are taken and kept, and payloads stay as long as anything may name them", async () => {
+    await using server = await startTestServer()
+    const nc = await server.connect()
+    const jsm = await jetstreamManager(nc)
+    const ageMs = async (stream: string) => (await jsm.streams.info(stream)).config.max_age / NS_PER_MS
+    await setupPlatform(nc, { resultAgeMs: 7_200_000 })
+    expect(await ageMs("FUNCTION_RESULTS")).toBe(7_200_000)
+    expect(await ageMs("OBJ_function-PAYLOADS")).toBe(7 * 86_400_000 + 3_600_000)
+    const changed = await setupPlatform(nc, { deadLetterAgeMs: 30 * 86_400_000, claimAgeMs: 3_600_000, executionAgeMs: 60_000 })
+    expect(changed.stores.filter(({ action }) => action === "changed")).toEqual([
+      {
+        name: "FUNCTION_EXECUTIONS",
+        kind: "stream",
+        action: "changed",
+        changes: ["max_age: 86400 s → 60 s", "duplicate_window: 120 s → 60 s"],
+      },
+      { name: "FUNCTION_DLQ", kind: "stream", action: "changed", changes: ["max_age: 604800 s → 2592000 s"] },
+      { name: "FUNCTION_CLAIMS", kind: "stream", action: "changed", changes: ["max_age: 86400 s → 3600 s"] },
+      { name: "function-PAYLOADS", kind: "object", action: "changed", changes: ["max_age: 608400 s → 2595600 s"] },
+    ])
+    expect((await setupPlatform(nc)).stores.every(({ action }) => action === "unchanged")).toBe(true)
+    expect(await ageMs("FUNCTION_RESULTS")).toBe(7_200_000)
+  })
+
+  test("a queue that somebody let grow old or overflow is repaired", async () => {
+    await using server = await startTestServer()
+    const nc = await server.connect()
+    await setupPlatform(nc)
+    const jsm = await jetstreamManager(nc)
+    await jsm.streams.update("FUNCTION_QUEUE", { max_age: 600_000 * NS_PER_MS, max_msgs_per_subject: 7 })
+    const { stores } = await setupPlatform(nc)
+    expect(stores.filter(({ action }) => action === "changed")).toEqual([
+      { name: "FUNCTION_QUEUE", kind: "stream", action: "changed", changes: ["max_age: 600 s → 0 s"] },
+    ])
+    // How many may wait is the operator's to choose.
+    expect((await jsm.streams.info("FUNCTION_QUEUE")).config.max_msgs_per_subject).toBe(7)
+  })
+
+  test("streams that are in the way are named, and left alone", async () => {
+    await using server = await startTestServer()
+    const nc = await server.connect()
+    const jsm = await jetstreamManager(nc)
+    await jsm.streams.add({ name: "MINE", subjects: ["function.queue.*.*"] })
+    await expect(setupPlatform(nc)).rejects.toMatchObject({
+      reason: "INVALID_CONFIG",
+      message: expect.stringMatching(/FUNCTION_QUEUE \(function\.queue\.>\)/),
+    })
+    await jsm.streams.delete("MINE")
+    await jsm.streams.add({ name: "FUNCTION_QUEUE", subjects: ["function.queue.>"] })
+    await expect(setupPlatform(nc)).rejects.toMatchObject({
+      reason: "INVALID_CONFIG",
+      message: expect.stringContaining("retention: limits → workqueue"),
+    })
+    expect((await jsm.streams.info("FUNCTION_QUEUE")).config.retention).toBe("limits")
   })
 
   test("repairs settings that somebody changed, and says which; print only says it", async () => {
@@ -40,12 +127,12 @@ describe("setupPlatform", () => {
       message: expect.stringContaining("max_msgs_per_subject"),
     })
     const changes = ["max_msgs_per_subject: 3 → 10"]
-    expect((await setupPlatform(nc, { print: true })).buckets[0]).toMatchObject({ action: "changed", changes })
+    expect((await setupPlatform(nc, { print: true })).stores[0]).toMatchObject({ action: "changed", changes })
     expect((await jsm.streams.info("KV_functions")).config.max_msgs_per_subject).toBe(3)
-    expect((await setupPlatform(nc)).buckets[0]).toMatchObject({ action: "changed", changes })
+    expect((await setupPlatform(nc)).stores[0]).toMatchObject({ action: "changed", changes })
     expect((await jsm.streams.info("KV_functions")).config).toMatchObject({ max_msgs_per_subject: 10, max_bytes: 50_000_000 })
     const grown = await setupPlatform(nc, { maxBytes: 60_000_000 })
-    expect(grown.buckets.map((bucket) => bucket.changes)).toEqual([["max_bytes: 50000000 → 60000000"], ["max_bytes: 50000000 → 60000000"]])
+    expect(grown.stores.map(({ changes }) => changes)).toEqual(STORES.map(() => ["max_bytes: 50000000 → 60000000"]))
   })
 
   test("a bucket whose feed was taken away gets it back", async () => {
@@ -55,7 +142,7 @@ describe("setupPlatform", () => {
     await jsm.streams.add({ name: "KV_functions", subjects: ["$KV.functions.>"], max_msgs_per_subject: 10, allow_rollup_hdrs: true })
     await expect(connectRegistry(nc)).rejects.toMatchObject({ reason: "NOT_SET_UP" })
     const changes = ["republish: none → $KV.functions.> → fn.registry.>"]
-    expect((await setupPlatform(nc, { print: true })).buckets[0]).toMatchObject({ action: "changed", changes })
+    expect((await setupPlatform(nc, { print: true })).stores[0]).toMatchObject({ action: "changed", changes })
     try {
       await setupPlatform(nc)
     } catch (thrown) {
@@ -95,7 +182,7 @@ describe("setupPlatform", () => {
 
   test("room that the server does not have is STORAGE_FULL, and so is a bucket that is full", async () => {
     await using server = await startTestServer({
-      config: "accounts { APP { jetstream { max_mem: 1MB, max_file: 4MB }, users: [ { user: app, password: app } ] } }",
+      config: "accounts { APP { jetstream { max_mem: 1MB, max_file: 9MB }, users: [ { user: app, password: app } ] } }",
     })
     const nc = await server.connect({ user: "app", password: "app" })
     await expect(setupPlatform(nc)).rejects.toMatchObject({ reason: "STORAGE_FULL" })
@@ -127,7 +214,16 @@ describe("prefixes", () => {
     await using server = await startTestServer()
     const nc = await server.connect()
     const blue = { prefix: "blue", maxBytes: 10_000_000 }
-    expect((await setupPlatform(nc, blue)).buckets.map(({ name }) => name)).toEqual(["blue-functions", "blue-ARTIFACTS-default"])
+    expect((await setupPlatform(nc, blue)).stores.map(({ name }) => name)).toEqual([
+      "blue-functions",
+      "blue-ARTIFACTS-default",
+      "blue-QUEUE",
+      "blue-RESULTS",
+      "blue-EXECUTIONS",
+      "blue-DLQ",
+      "blue-CLAIMS",
+      "blue-PAYLOADS",
+    ])
     await setupPlatform(nc)
     const one = await connectRegistry(nc)
     const two = await connectRegistry(nc, { prefix: "blue" })
