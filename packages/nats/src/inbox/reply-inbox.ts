@@ -262,8 +262,8 @@ class PendingRequest implements Entry {
   }
 }
 
-/** The prefix the connection was made with; only the client knows it. */
-function inboxPrefixOf(nc: NatsConnection): string {
+/** First tokens of inboxes of this connection: what it was made with, which only the client knows, else `_INBOX`. */
+export function inboxPrefixOf(nc: NatsConnection): string {
   const { options } = nc as NatsConnection & { options?: { inboxPrefix?: unknown } }
   return typeof options?.inboxPrefix === "string" ? options.inboxPrefix : "_INBOX"
 }
