@@ -1,4 +1,6 @@
+export * from "./oldest-server.js"
 export * from "./process-tree.js"
 export * from "./temp-dir.js"
+export * from "./test-cluster.js"
 export * from "./test-server.js"
 export * from "./until.js"
