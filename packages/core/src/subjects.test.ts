@@ -31,6 +31,8 @@ describe("R-IV-2: subjects", () => {
     expect(subjects.health("h1")).toBe("function.health.h1")
     expect(subjects.cancelAll).toBe("function.cancel.>")
     expect(subjects.statusAll).toBe("function.status.*")
+    expect(subjects.load("h1")).toBe("function.status.h1.load")
+    expect(subjects.loadAll).toBe("function.status.*.load")
   })
 
   test("a prefix takes the place of the first token", () => {

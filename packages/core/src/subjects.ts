@@ -90,6 +90,19 @@ export class Subjects {
     return `${this.functions}.status.*`
   }
 
+  /**
+   * `function.status.{host}.load`: reports of a host about functions that calls wait for. Not {@link status} itself: who listens to all
+   * hosts there would keep the server from telling a caller that the host it asks is gone.
+   */
+  load(host: string): string {
+    return `${this.status(host)}.load`
+  }
+
+  /** `function.status.*.load`: what a host listens to. */
+  get loadAll(): string {
+    return `${this.statusAll}.load`
+  }
+
   /** `function.health.{host}`: a question. */
   health(host: string): string {
     return `${this.functions}.health.${checkId(host, "host id")}`
