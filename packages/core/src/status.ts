@@ -12,8 +12,34 @@ export interface StatusRequest {
   readonly awaitRevision?: number
   /** Default 5000. */
   readonly timeoutMs?: number
-  /** Only whether this invocation runs here. */
+  /** Only whether this invocation runs here, and what is known of it. */
   readonly invocationId?: string
+  /** Also the last so many executions of the host, or of `function`; at most 1000. */
+  readonly recent?: number
+}
+
+/** An invocation that a host has now. */
+export interface RunningExecution {
+  /** Invocation id. */
+  readonly id: string
+  /** `namespace/name`. */
+  readonly function: string
+  /** Exact version chosen for it. */
+  readonly version?: string
+  readonly attempt: number
+  readonly durable: boolean
+  /** Absent while it waits. */
+  readonly startedAt?: string
+  readonly instance?: string
+}
+
+/** An execution that ended on a host, as the host remembers it. */
+export interface RecentExecution extends RunningExecution {
+  readonly status: "succeeded" | "failed" | "cancelled" | "timed_out"
+  readonly endedAt: string
+  readonly durationMs: number
+  readonly eventsOut: number
+  readonly error?: FnErrorData
 }
 
 /** How one host stands to one function. */
@@ -58,6 +84,10 @@ export interface HostStatus {
   readonly functions: readonly FunctionStatus[]
   /** Answer to `invocationId`: whether it runs here. */
   readonly runningInvocation?: boolean
+  /** Answer to `invocationId`: what is known of it, running or ended; absent when the host knows nothing of it. */
+  readonly execution?: RunningExecution | RecentExecution
+  /** Answer to `recent`, the latest first. */
+  readonly recent?: readonly RecentExecution[]
   /** Records the host could not read. */
   readonly problems: readonly { readonly key: string; readonly error: FnErrorData }[]
 }

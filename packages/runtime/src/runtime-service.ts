@@ -26,6 +26,7 @@ import {
 } from "@fn/core"
 import { isReplySubject, type MicroService, REPLY_PREFIXES, ReplyInbox, startMicroService } from "@fn/nats"
 import { createScratchFolder, type ScratchFolder } from "@fn/process"
+import { type QueueAccess, queueNames } from "@fn/queue"
 import type { FunctionRecord } from "@fn/registry"
 import type { Msg, Subscription } from "@nats-io/transport-node"
 import { ArtifactCache } from "./catalog/artifact-cache.js"
@@ -42,6 +43,7 @@ import { createPluginStarter } from "./instances/plugin/plugin-starter.js"
 import { InstancePool } from "./instances/pool.js"
 import { DEFAULT_LIMITS, type RuntimeLimits, type RuntimeOptions } from "./options.js"
 import { answerStatus, type HostStatusSource, hostStatus, parseStatusRequest } from "./status/host-status.js"
+import { ExecutionLog } from "./records/execution-log.js"
 import { VERSION } from "./version.js"
 
 /** Grace of a drain, ms. Keep it below the orchestrator's own kill delay. */
@@ -84,6 +86,7 @@ export class RuntimeService implements AsyncDisposable {
   readonly #artifacts: ArtifactCache
   readonly #inbox: ReplyInbox
   readonly #statusSource: HostStatusSource
+  readonly #executions: ExecutionLog
   readonly #counters = new Map<string, EndpointCounter>()
   readonly #pools = new Set<InstancePool>()
   readonly #subscriptions: Subscription[] = []
@@ -105,6 +108,8 @@ export class RuntimeService implements AsyncDisposable {
     this.#builtins = readBuiltins(options.builtins ?? {})
     this.#inbox = new ReplyInbox(options.nc, { logger: this.#logger })
     this.#artifacts = new ArtifactCache(join(options.dataDir, "artifacts"), options.registry.artifacts)
+    const access: QueueAccess = { nc: options.nc, inbox: this.#inbox, names: queueNames(options.subjects?.functions) }
+    this.#executions = new ExecutionLog({ access, host: this.host, logger: this.#logger })
     this.#starters = new Map<RuntimeKind, InstanceStarter>([
       ["builtin", createBuiltinStarter(this.#builtins)],
       ["module", createModuleStarter({ spares: this.#limits.spares })],
@@ -119,6 +124,7 @@ export class RuntimeService implements AsyncDisposable {
       cancelGraceMs: this.#limits.cancelGraceMs,
       onExecution: options.onExecution,
     })
+      recorder: this.#executions,
     this.#catalog = new Catalog({
       registry: options.registry,
       refusal: (record) => this.#refusal(record),
@@ -145,6 +151,7 @@ export class RuntimeService implements AsyncDisposable {
       catalog: this.#catalog,
       dispatcher: this.#dispatcher,
     }
+      recent: this.#executions.recent,
     this.closed = new Promise((resolve) => {
       this.#settleClosed = resolve
     })
@@ -224,6 +231,7 @@ export class RuntimeService implements AsyncDisposable {
     this.#dispatcher.close(FnError.of("HOST_DRAINING", "the host is shutting down"))
     await Promise.all([...this.#pools].map((pool) => pool.close()))
     await Promise.all([...this.#starters.values()].map((starter) => starter.close()))
+    this.#executions.close()
     if (!this.#options.nc.isClosed()) {
       this.#report("closed")
       for (const subscription of this.#subscriptions) subscription.unsubscribe()

@@ -1,4 +1,4 @@
-import type { FnError, WireEvent } from "@fn/core"
+import type { EventSink, FnError, WireEvent } from "@fn/core"
 import type { Execution } from "../instances/instance.js"
 import type { PooledInstance } from "../instances/pool.js"
 import type { HostedFunction, OpenVersion } from "./hosted-function.js"
@@ -9,6 +9,10 @@ export interface Responder {
   fail(call: Call, error: FnError): void
   /** The call has lasted long enough that its caller wants to know who has it. */
   started?(call: Call): void
+  /** Takes the call's events as they come; absent where they are answered all at once. What was handed over is not in `succeed` again. */
+  sinkOf?(call: Call): EventSink
+  /** Events handed over so far. */
+  readonly streamed?: number
 }
 
 /** One invocation on its way through this host: what ingress parsed, and what dispatch keeps while it runs. */
@@ -30,10 +34,15 @@ export class Call implements Execution {
   fn: HostedFunction | undefined
   runningVersion: string | undefined
   open: OpenVersion | undefined
+  /** It came through the queue: one attempt of it ends here, not the invocation. */
+  readonly durable: boolean
+  /** performance.now() when it began to execute; 0 before. */
+  startedAt = 0
   /** The instance that executes it now. */
   pooled: PooledInstance | undefined
   /** The caller has its answer; what the function still says is dropped. */
   answered = false
+  /** Set by the instance. */
   cancel?: (reason: FnError) => void
   /** performance.now() when its time is up. */
   expiresAt: number = Number.POSITIVE_INFINITY
@@ -51,6 +60,11 @@ export class Call implements Execution {
     this.version = options.version
     this.hops = options.hops ?? 0
     this.wantsStarted = options.wantsStarted ?? false
+    this.durable = options.durable ?? false
+  }
+
+  get sink(): EventSink | undefined {
+    return this.responder.sinkOf?.(this)
   }
 }
 
@@ -65,4 +79,5 @@ export interface CallOptions {
   readonly version?: string | undefined
   readonly hops?: number
   readonly wantsStarted?: boolean
+  readonly durable?: boolean
 }

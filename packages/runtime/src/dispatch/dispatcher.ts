@@ -6,6 +6,7 @@
  */
 import { DeadlineSweep, FnError, formatRef, type Instruments, isVersion, type Logger, messageOf, type WireEvent } from "@fn/core"
 import type { PooledInstance } from "../instances/pool.js"
+import type { ExecutionRecorder } from "../records/execution-recorder.js"
 import type { Call } from "./call.js"
 import type { HostedFunction, OpenVersion } from "./hosted-function.js"
 
@@ -38,6 +39,7 @@ export interface DispatcherOptions {
   readonly cancelGraceMs: number
   readonly onExecution?: ((report: ExecutionReport) => void) | undefined
 }
+  readonly recorder: Pick<ExecutionRecorder, "started" | "ended">
 
 /** How often calls are looked at that may have to be told that they started, ms. */
 const STARTED_EVERY_MS = 20
@@ -75,6 +77,11 @@ export class Dispatcher {
   }
 
   /** An invocation that is about to be dispatched, once something has been read: it is on this host already. */
+  /** The call of an invocation that is on this host and not answered yet; undefined also while it is only expected. */
+  find(invocationId: string): Call | undefined {
+    return this.#calls.get(invocationId)
+  }
+
   expect(invocationId: string): void {
     this.#expected.add(invocationId)
   }
@@ -211,6 +218,8 @@ export class Dispatcher {
     this.#running++
     const startedAt = performance.now()
     try {
+    call.startedAt = startedAt
+    this.#options.recorder.started(call)
       const events = pooled.instance.execute(call)
       if (events instanceof Promise) {
         this.#track(call)
@@ -380,9 +389,11 @@ export class Dispatcher {
   }
 
   #report(call: Call, error: FnError | undefined, eventsOut: number): void {
-    const { onExecution } = this.#options
+    const { onExecution, recorder } = this.#options
     const { fn } = call
-    if (!onExecution || !fn) return
+    if (!fn) return
+    recorder.ended(call, error, eventsOut + (call.responder.streamed ?? 0))
+    if (!onExecution) return
     onExecution({
       namespace: fn.ref.namespace,
       name: fn.ref.name,

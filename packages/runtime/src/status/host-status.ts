@@ -1,7 +1,18 @@
-import { FnError, type FnErrorData, type FunctionStatus, type HostStatus, messageOf, type RuntimeKind, type StatusRequest } from "@fn/core"
+import {
+  FnError,
+  type FnErrorData,
+  type FunctionStatus,
+  type HostStatus,
+  messageOf,
+  type RunningExecution,
+  type RuntimeKind,
+  type StatusRequest,
+} from "@fn/core"
 import type { Catalog, UnservedFunction } from "../catalog/catalog.js"
+import type { Call } from "../dispatch/call.js"
 import type { Dispatcher } from "../dispatch/dispatcher.js"
 import type { HostedFunction } from "../dispatch/hosted-function.js"
+import { RECENT_EXECUTIONS, type RecentExecutions } from "../records/recent-executions.js"
 
 /** What a status is made from. */
 export interface HostStatusSource {
@@ -12,6 +23,7 @@ export interface HostStatusSource {
   readonly runtimes: readonly RuntimeKind[]
   readonly catalog: Catalog
   readonly dispatcher: Dispatcher
+  readonly recent: RecentExecutions
 }
 
 const DEFAULT_AWAIT_MS = 5_000
@@ -35,7 +47,32 @@ export async function answerStatus(source: HostStatusSource, request: StatusRequ
     await source.catalog.applied(request.function, request.awaitRevision, patience)
   }
   const status = hostStatus(source, request.function)
-  return request.invocationId === undefined ? status : { ...status, runningInvocation: source.dispatcher.has(request.invocationId) }
+  return { ...status, ...invocationStatus(source, request.invocationId), ...recentStatus(source, request) }
+}
+
+function invocationStatus(source: HostStatusSource, id: string | undefined): Partial<HostStatus> {
+  if (id === undefined) return {}
+  const call = source.dispatcher.find(id)
+  const execution = call ? runningExecution(call) : source.recent.list({ id, limit: 1 })[0]
+  return { runningInvocation: source.dispatcher.has(id), ...(execution ? { execution } : {}) }
+}
+
+function runningExecution(call: Call): RunningExecution {
+  const { invocationId, runningVersion, attempt, durable, startedAt, pooled } = call
+  return {
+    id: invocationId,
+    function: call.fn?.key ?? "",
+    ...(runningVersion === undefined ? {} : { version: runningVersion }),
+    attempt,
+    durable,
+    ...(startedAt === 0 ? {} : { startedAt: new Date(Date.now() - performance.now() + startedAt).toISOString() }),
+    ...(pooled ? { instance: pooled.instance.id } : {}),
+  }
+}
+
+function recentStatus(source: HostStatusSource, { recent, function: key }: StatusRequest): Partial<HostStatus> {
+  if (typeof recent !== "number" || !(recent > 0)) return {}
+  return { recent: source.recent.list({ limit: Math.min(recent, RECENT_EXECUTIONS), function: key }) }
 }
 
 /** The host's status; `only` limits it to one function, `""` to none. */
