@@ -31,7 +31,20 @@ const retrySchema = z.strictObject({
   maxMs: z.int().min(1).max(86_400_000).optional(),
   factor: z.number().min(1).max(10).optional(),
   jitter: z.boolean().optional(),
+  /** Codes and reasons of errors that are retried; all others are permanent. */
+  on: z.array(z.string().min(1).max(64)).min(1).max(32).optional(),
+  /** Codes and reasons of errors that are not retried. */
+  except: z.array(z.string().min(1).max(64)).min(1).max(32).optional(),
 })
+const queueShape = {
+  maxPending: z.int().min(1).max(10_000_000).optional(),
+  maxAgeMs: z.int().min(1).max(31_536_000_000).optional(),
+  maxDeliver: z.int().min(1).max(1_000).optional(),
+  ackWaitMs: z.int().min(100).max(3_600_000).optional(),
+  batchSize: z.int().min(1).max(10_000).optional(),
+}
+/** Settings of the queue as `fn.yaml` and a host's configuration give them. Unknown keys fail. */
+export const queueSettingsSchema = z.strictObject(queueShape)
 const isolationSchema = z.strictObject({
   level: z.enum(["none", "process", "sandbox", "wasm"]).optional(),
   network: z.unknown().optional(),
@@ -68,6 +81,8 @@ export const functionManifestSchema = z.strictObject({
   pids: z.int().min(1).optional(),
   isolation: isolationSchema.optional(),
   retry: retrySchema.optional(),
+  /** How its invocations wait; what is not said here the hosts' configuration says. */
+  queue: queueSettingsSchema.optional(),
   accepts: eventTypesSchema.optional(),
   emits: eventTypesSchema.optional(),
   /** Not in this release: refused at deploy. */
@@ -98,6 +113,24 @@ export interface RetryPolicy {
   maxMs: number
   factor: number
   jitter: boolean
+  /** Codes and reasons that are retried; absent: all that are not permanent. */
+  on?: string[] | undefined
+  /** Codes and reasons that are not retried. */
+  except?: string[] | undefined
+}
+
+/** Settings of a function's queue. What is absent is looked for in its language's, then in the platform's. docs/operations.md#queue */
+export interface QueueSettings {
+  /** Invocations that may wait. Checked by callers against what hosts report, so a few more may get in. */
+  maxPending?: number | undefined
+  /** An invocation that waited longer is not run but dead-lettered, ms. */
+  maxAgeMs?: number | undefined
+  /** Attempts; `retry.attempts` by default. */
+  maxDeliver?: number | undefined
+  /** A host that was not heard of for so long has lost what it ran, ms. */
+  ackWaitMs?: number | undefined
+  /** Most invocations that a host takes at once. */
+  batchSize?: number | undefined
 }
 
 /** One immutable version of a function, as stored under `v.{namespace}.{name}.{version}`. Defaults are filled in. */
@@ -123,6 +156,7 @@ export interface FunctionDefinition {
   pids?: number | undefined
   isolation?: { level?: "none" | "process" | "sandbox" | "wasm" | undefined; network?: unknown; files?: unknown } | undefined
   retry?: RetryPolicy | undefined
+  queue?: QueueSettings | undefined
   accepts?: string[] | undefined
   emits?: string[] | undefined
   record: "all" | "failures"
@@ -149,6 +183,8 @@ export interface FunctionRecord {
   generation: number
   /** Of the active version. */
   metadata: Record<string, string>
+  /** `queue.maxPending` of the active version, if it has one: callers check it, and they read no definitions. */
+  maxPending?: number | undefined
   /** ISO time of the last deploy. */
   deployedAt: string
   deployedBy: string
@@ -181,6 +217,7 @@ export const functionRecordSchema = z.looseObject({
     checked(checkVersion),
   ),
   generation: z.int().min(1),
+  maxPending: z.int().min(1).optional(),
 })
 
 /** A stored definition. Unknown fields are kept. */
@@ -212,8 +249,11 @@ export const functionDefinitionSchema = z.looseObject({
       maxMs: z.int().min(1),
       factor: z.number().min(1),
       jitter: z.boolean(),
+      on: z.array(z.string()).optional(),
+      except: z.array(z.string()).optional(),
     })
     .optional(),
+  queue: z.looseObject(queueShape).optional(),
   accepts: eventTypesSchema.optional(),
   emits: eventTypesSchema.optional(),
   record: z.enum(["all", "failures"]),

@@ -18,7 +18,7 @@ import {
 } from "./definition.js"
 import { type DefinitionDraft, draftDefinition, refuseUnsupported, sameContent } from "./draft.js"
 import { functionKey, versionKey } from "./keys.js"
-import { createDefinition, deployedVersions, findVersion, MAX_ATTEMPTS, type RegistryParts, staleRevision } from "./records.js"
+import { createDefinition, deployedVersions, findVersion, MAX_ATTEMPTS, type RegistryParts, staleRevision, withActive } from "./records.js"
 import type { DeployOptions, DeployProgress, DeployResult } from "./registry.js"
 
 /** What is to be written, and over what. */
@@ -165,16 +165,13 @@ async function lookUp(parts: RegistryParts, definition: FunctionDefinition, warn
 
 function nextRecord(previous: FunctionRecord | undefined, definition: FunctionDefinition): FunctionRecord {
   return {
-    ...previous,
+    ...withActive(previous ?? {}, definition),
     schema: 1,
     namespace: definition.namespace,
     name: definition.name,
     language: definition.language,
-    runtime: definition.runtime,
-    activeVersion: definition.version,
     aliases: previous?.aliases ?? {},
     generation: (previous?.generation ?? 0) + 1,
-    metadata: definition.metadata,
     deployedAt: definition.deployedAt,
     deployedBy: definition.deployedBy,
   }

@@ -44,6 +44,7 @@ export function draftDefinition(manifest: FunctionManifest, options: DraftOption
     memoryMb,
     isolation: manifest.isolation,
     retry: manifest.retry && { ...DEFAULT_RETRY, ...withoutUndefined(manifest.retry) },
+    queue: manifest.queue && withoutUndefined(manifest.queue),
     accepts: manifest.accepts,
     emits: manifest.emits,
     record: manifest.record ?? "failures",
@@ -83,7 +84,6 @@ export function refuseUnsupported(manifest: FunctionManifest): string[] {
     })
   }
   const warnings: string[] = []
-  if (manifest.retry) warnings.push("retry is stored, but has no effect yet: only queued invocations are retried, and there is no queue")
   if (manifest.record) warnings.push("record is stored, but has no effect yet: executions are counted, not recorded")
   return warnings
 }

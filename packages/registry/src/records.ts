@@ -1,7 +1,7 @@
 /** Reading and restoring typed entries of a RecordStore: what deploy.ts and store-registry.ts share. */
 import { compareVersions, FnError, type FunctionRef, formatRef, type Logger } from "@fn/core"
 import { decodeDefinition, decodeRecord, encodeDefinition } from "./codec.js"
-import type { FunctionDefinition, FunctionEntry } from "./definition.js"
+import type { FunctionDefinition, FunctionEntry, FunctionRecord } from "./definition.js"
 import { functionKey, parseVersionKey, versionKey, versionKeys } from "./keys.js"
 import type { RecordStore } from "./record-store.js"
 import type { ArtifactStore, DeployProgress, HostResult } from "./registry.js"
@@ -56,6 +56,17 @@ export async function restoreValue(records: RecordStore, key: string, value: Uin
   const entry = await records.get(key)
   if (entry?.value !== undefined) return false
   return (await records.write(key, value, entry?.revision ?? 0)) !== undefined
+}
+
+/** `record` with what it says of its active version taken from that version's definition. */
+export function withActive<T extends Partial<FunctionRecord>>(
+  record: T,
+  definition: FunctionDefinition,
+): Omit<T, "maxPending"> & Pick<FunctionRecord, "activeVersion" | "runtime" | "metadata" | "maxPending"> {
+  const { maxPending: _before, ...kept } = record
+  const { version, runtime, metadata, queue } = definition
+  const maxPending = queue?.maxPending === undefined ? {} : { maxPending: queue.maxPending }
+  return { ...kept, activeVersion: version, runtime, metadata, ...maxPending }
 }
 
 /** An error for a function that is not there. */

@@ -15,6 +15,7 @@ import {
   restoreValue,
   staleRevision,
   versionNotFound,
+  withActive,
 } from "./records.js"
 import type {
   ArtifactStore,
@@ -127,9 +128,8 @@ export class StoreRegistry implements Registry {
 
   async setActiveVersion(ref: FunctionRef, version: string, options: ChangeOptions = {}): Promise<FunctionEntry> {
     return this.#change(ref, options, async (record) => {
-      const { version: exact, runtime, metadata } = await this.#deployed(ref, record, version)
-      if (record.activeVersion === exact) return undefined
-      return { ...record, activeVersion: exact, runtime, metadata }
+      const definition = await this.#deployed(ref, record, version)
+      return record.activeVersion === definition.version ? undefined : withActive(record, definition)
     })
   }
 

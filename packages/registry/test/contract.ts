@@ -186,13 +186,23 @@ export function describeRegistryContract(name: string, open: () => Promise<Contr
       expect(await registry.getDefinition(ref(wanted))).toMatchObject({ memoryMb: 64, isolation: { level: "process" } })
     })
 
-    test("settings without effect yet are stored with a warning", async () => {
-      const result = await deploy(manifest({ retry: { attempts: 5 }, record: "all" }))
-      expect(result.warnings.join("\n")).toMatch(/retry[\s\S]*record/)
-      expect(await registry.getDefinition(result.ref)).toMatchObject({
-        retry: { attempts: 5, initialMs: 1000, maxMs: 30_000 },
-        record: "all",
+    test("R-IV-7: retry policy and queue settings are stored, the active version's maxPending in the record too", async () => {
+      const wanted = manifest({
+        version: "1.0.0",
+        retry: { attempts: 5, except: ["NO_STOCK"] },
+        queue: { maxPending: 7, ackWaitMs: 1_000 },
       })
+      const result = await deploy(wanted)
+      expect(result.warnings.join("\n")).not.toMatch(/retry|queue/)
+      expect(await registry.getDefinition(result.ref)).toMatchObject({
+        retry: { attempts: 5, initialMs: 1000, maxMs: 30_000, except: ["NO_STOCK"] },
+        queue: { maxPending: 7, ackWaitMs: 1_000 },
+      })
+      expect((await registry.getFunction(result.ref)).record.maxPending).toBe(7)
+      await deploy({ ...wanted, version: "2.0.0", queue: {} })
+      expect((await registry.getFunction(result.ref)).record).not.toHaveProperty("maxPending")
+      await registry.setActiveVersion(result.ref, "1.0.0")
+      expect((await registry.getFunction(result.ref)).record.maxPending).toBe(7)
     })
 
     test("all problems of a manifest are reported together", async () => {
