@@ -55,6 +55,22 @@ describe("spawnChild", () => {
     expect(out.toString()).toBe("ONLY=this\n")
   })
 
+  test("a child that gives up its rights has none, gets none back, and still dies with its parent", async () => {
+    if (!canTether()) return void console.warn("SKIPPED: needs setpriv: a child that gives up its rights")
+    const uid = process.getuid?.() === 0 ? 200_000 : undefined
+    const script = "grep -E '^(Uid|Groups|CapBnd|NoNewPrivs):' /proc/self/status; echo end; sleep 60"
+    const child = spawnChild({ command: "sh", args: ["-c", script], env, rights: uid === undefined ? {} : { uid } })
+    let status = ""
+    child.stdout?.on("data", (chunk: Buffer) => (status += chunk.toString()))
+    await until(() => status.includes("end"), "the child's status")
+    await child.terminate({ graceMs: 0 })
+    expect(status).toMatch(/^NoNewPrivs:\s+1$/m)
+    if (uid === undefined) return
+    expect(status).toMatch(/^Uid:\s+200000\s+200000\s+200000\s+200000$/m)
+    expect(status).toMatch(/^Groups:\s*$/m)
+    expect(status).toMatch(/^CapBnd:\s+0000000000000000$/m)
+  })
+
   test("a child that loops dies when its parent is killed with SIGKILL", async () => {
     if (!canTether()) return void console.warn("SKIPPED: needs setpriv: a looping child whose parent is killed")
     const parent = spawnChild({
@@ -63,7 +79,8 @@ describe("spawnChild", () => {
         "--input-type=module",
         "-e",
         `import { spawnChild } from ${JSON.stringify(new URL("../dist/child.js", import.meta.url).href)}
-         const child = spawnChild({ command: process.execPath, args: ["-e", "for(;;);"], env: {} })
+         const rights = process.getuid() === 0 ? { uid: 200000 } : {}
+         const child = spawnChild({ command: process.execPath, args: ["-e", "for(;;);"], env: {}, rights })
          process.stdout.write(String(child.pid)); setInterval(() => {}, 1000)`,
       ],
       env,

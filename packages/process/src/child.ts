@@ -7,7 +7,7 @@
 import { type ChildProcess, type StdioOptions, spawn } from "node:child_process"
 import type { Readable, Writable } from "node:stream"
 import type { ExitInfo } from "./exit.js"
-import { tether } from "./tether.js"
+import { type Rights, tether } from "./tether.js"
 
 /** How to start a child. */
 export interface SpawnOptions {
@@ -18,6 +18,8 @@ export interface SpawnOptions {
   readonly cwd?: string
   /** Default: no stdin, pipes for stdout and stderr. Further entries are further descriptors. */
   readonly stdio?: StdioOptions
+  /** Gives up rights before the command runs. Default: the child keeps ours. Throws where there is no setpriv. */
+  readonly rights?: Rights
 }
 
 /** A running child. */
@@ -43,7 +45,7 @@ const DEFAULT_GRACE_MS = 2_000
 
 /** Starts a child; it is gone at the latest when this process is. A command that cannot be started shows in `exited`. */
 export function spawnChild(options: SpawnOptions): Child {
-  const { command, args } = tether(options.command, options.args ?? [])
+  const { command, args } = tether(options.command, options.args ?? [], options.rights)
   const proc = spawn(command, args, {
     env: options.env,
     stdio: options.stdio ?? ["ignore", "pipe", "pipe"],

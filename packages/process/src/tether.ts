@@ -10,10 +10,26 @@ let setpriv: string | undefined | null
  * Elsewhere than on Linux, or without setpriv, the command line itself: such a child must notice by itself that its pipes closed.
  * The signal follows the *thread* that spawned, so never spawn from a worker.
  */
-export function tether(command: string, args: readonly string[]): { command: string; args: string[] } {
+export function tether(command: string, args: readonly string[], rights?: Rights): { command: string; args: string[] } {
   const path = setprivPath()
-  if (!path) return { command, args: [...args] }
-  return { command: path, args: ["--pdeathsig", "KILL", "--", command, ...args] }
+  if (!path) {
+    if (rights) throw new Error("giving up rights needs setpriv (util-linux), and it is not on PATH")
+    return { command, args: [...args] }
+  }
+  return { command: path, args: [...(rights ? givingUp(rights) : []), "--pdeathsig", "KILL", "--", command, ...args] }
+}
+
+/** What a child keeps of our rights. By setpriv, because the kernel forgets the parent-death signal when a process changes its user. */
+export interface Rights {
+  /** Become this user and the group of the same number, in no other groups, without capabilities. Needs root. Default: stay who we are. */
+  readonly uid?: number
+}
+
+/** Whatever else is kept: setuid files give nothing back. */
+function givingUp({ uid }: Rights): string[] {
+  if (uid === undefined) return ["--no-new-privs"]
+  const id = String(uid)
+  return ["--reuid", id, "--regid", id, "--clear-groups", "--inh-caps=-all", "--bounding-set=-all", "--no-new-privs"]
 }
 
 /** Whether children are killed by the kernel when their parent dies. */
