@@ -1,6 +1,7 @@
 import type { FunctionModule, Instruments, Logger, SubjectPrefixes } from "@fn/core"
 import type { Registry } from "@fn/registry"
 import type { NatsConnection } from "@nats-io/transport-node"
+import type { CircuitOptions } from "./dispatch/circuit-breaker.js"
 import type { ExecutionReport } from "./dispatch/dispatcher.js"
 import type { BackoffOptions } from "./instances/pool.js"
 
@@ -40,6 +41,8 @@ export interface RuntimeLimits {
   readonly idleMs: number
   /** Pause before a version that crashed is started again. Default 100 ms … 30 s, a crash loop after 3. */
   readonly backoff: BackoffOptions
+  /** When a version that fails is given a rest, and how long. Default: after 5 failures in a row, 1 s … 60 s. */
+  readonly circuit: CircuitOptions
   /** Keep a pre-started module process. Default true; about 40 MB. */
   readonly spares: boolean
   /** Time a plugin has until its handshake, ms. Default 10 000. */
@@ -54,6 +57,7 @@ export const DEFAULT_LIMITS: RuntimeLimits = {
   closeGraceMs: 5_000,
   idleMs: 300_000,
   backoff: { initialMs: 100, maxMs: 30_000, loopAfter: 3 },
+  circuit: { failures: 5, initialMs: 1_000, maxMs: 60_000 },
   spares: true,
   pluginStartTimeoutMs: 10_000,
 }

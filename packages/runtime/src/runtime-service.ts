@@ -31,6 +31,7 @@ import type { FunctionRecord } from "@fn/registry"
 import type { Msg, Subscription } from "@nats-io/transport-node"
 import { ArtifactCache } from "./catalog/artifact-cache.js"
 import { Catalog } from "./catalog/catalog.js"
+import { CircuitBreaker } from "./dispatch/circuit-breaker.js"
 import { Dispatcher } from "./dispatch/dispatcher.js"
 import type { HostedFunction, OpenVersion } from "./dispatch/hosted-function.js"
 import { Emitter } from "./egress/emitter.js"
@@ -42,8 +43,8 @@ import { createModuleStarter } from "./instances/module/module-starter.js"
 import { createPluginStarter } from "./instances/plugin/plugin-starter.js"
 import { InstancePool } from "./instances/pool.js"
 import { DEFAULT_LIMITS, type RuntimeLimits, type RuntimeOptions } from "./options.js"
-import { answerStatus, type HostStatusSource, hostStatus, parseStatusRequest } from "./status/host-status.js"
 import { ExecutionLog } from "./records/execution-log.js"
+import { answerStatus, type HostStatusSource, hostStatus, parseStatusRequest } from "./status/host-status.js"
 import { VERSION } from "./version.js"
 
 /** Grace of a drain, ms. Keep it below the orchestrator's own kill delay. */
@@ -85,8 +86,8 @@ export class RuntimeService implements AsyncDisposable {
   readonly #ingress: Ingress
   readonly #artifacts: ArtifactCache
   readonly #inbox: ReplyInbox
-  readonly #statusSource: HostStatusSource
   readonly #executions: ExecutionLog
+  readonly #statusSource: HostStatusSource
   readonly #counters = new Map<string, EndpointCounter>()
   readonly #pools = new Set<InstancePool>()
   readonly #subscriptions: Subscription[] = []
@@ -107,9 +108,9 @@ export class RuntimeService implements AsyncDisposable {
     this.#subjects = new Subjects(options.subjects)
     this.#builtins = readBuiltins(options.builtins ?? {})
     this.#inbox = new ReplyInbox(options.nc, { logger: this.#logger })
-    this.#artifacts = new ArtifactCache(join(options.dataDir, "artifacts"), options.registry.artifacts)
     const access: QueueAccess = { nc: options.nc, inbox: this.#inbox, names: queueNames(options.subjects?.functions) }
     this.#executions = new ExecutionLog({ access, host: this.host, logger: this.#logger })
+    this.#artifacts = new ArtifactCache(join(options.dataDir, "artifacts"), options.registry.artifacts)
     this.#starters = new Map<RuntimeKind, InstanceStarter>([
       ["builtin", createBuiltinStarter(this.#builtins)],
       ["module", createModuleStarter({ spares: this.#limits.spares })],
@@ -123,8 +124,8 @@ export class RuntimeService implements AsyncDisposable {
       startedAfterMs: this.#limits.startedAfterMs,
       cancelGraceMs: this.#limits.cancelGraceMs,
       onExecution: options.onExecution,
-    })
       recorder: this.#executions,
+    })
     this.#catalog = new Catalog({
       registry: options.registry,
       refusal: (record) => this.#refusal(record),
@@ -150,8 +151,8 @@ export class RuntimeService implements AsyncDisposable {
       runtimes: [...this.#starters.keys()],
       catalog: this.#catalog,
       dispatcher: this.#dispatcher,
-    }
       recent: this.#executions.recent,
+    }
     this.closed = new Promise((resolve) => {
       this.#settleClosed = resolve
     })
@@ -224,14 +225,15 @@ export class RuntimeService implements AsyncDisposable {
 
   async #close(): Promise<void> {
     this.#closing.abort()
+    for (const fn of this.#catalog.served.values()) for (const { breaker } of fn.versions.values()) breaker.close()
     await this.#service?.stop()
     await this.#ingress
       .drain()
       .catch((thrown: unknown) => this.#logger.debug("subscriptions were gone already", { error: messageOf(thrown) }))
     this.#dispatcher.close(FnError.of("HOST_DRAINING", "the host is shutting down"))
+    this.#executions.close()
     await Promise.all([...this.#pools].map((pool) => pool.close()))
     await Promise.all([...this.#starters.values()].map((starter) => starter.close()))
-    this.#executions.close()
     if (!this.#options.nc.isClosed()) {
       this.#report("closed")
       for (const subscription of this.#subscriptions) subscription.unsubscribe()
@@ -279,6 +281,7 @@ export class RuntimeService implements AsyncDisposable {
 
   #update(fn: HostedFunction, before: FunctionRecord): void {
     if (fn.record.activeVersion === before.activeVersion) return
+    this.#heedCircuit(fn)
     const wasWarm = (fn.versions.get(before.activeVersion)?.pool.instanceCount ?? 0) > 0
     this.#logger.info("function updated", { functionName: fn.ref.name, version: fn.record.activeVersion, before: before.activeVersion })
     const kept = new Set([fn.record.activeVersion, ...Object.values(fn.record.aliases)])
@@ -295,6 +298,7 @@ export class RuntimeService implements AsyncDisposable {
   /** Running and waiting calls of the version finish on it; then its instances end. */
   #retire(fn: HostedFunction, version: string, open: OpenVersion): void {
     fn.versions.delete(version)
+    open.breaker.close()
     void open.pool.drain().then(() => this.#pools.delete(open.pool))
   }
 
@@ -317,6 +321,7 @@ export class RuntimeService implements AsyncDisposable {
     if (!definition) throw FnError.of("VERSION_NOT_FOUND", `${formatRef(ref)} is not deployed`)
     const starter = this.#starters.get(definition.runtime)
     if (!starter) throw FnError.of("RUNTIME_UNSUPPORTED", `this host does not run functions of kind ${definition.runtime}`)
+    const breaker = new CircuitBreaker(this.#limits.circuit, () => this.#circuitChanged(fn, open))
     const pool = new InstancePool({
       definition,
       labels: { namespace: ref.namespace, name: ref.name, version, runtime: definition.runtime },
@@ -328,9 +333,28 @@ export class RuntimeService implements AsyncDisposable {
       backoff: this.#limits.backoff,
       closeGraceMs: this.#limits.closeGraceMs,
       idleMs: this.#limits.idleMs,
+      onFailure: (error) => breaker.failed(error),
     })
     this.#pools.add(pool)
-    return { pool, waiting: new Set() }
+    const open: OpenVersion = { pool, waiting: new Set(), breaker }
+    return open
+  }
+
+  #circuitChanged(fn: HostedFunction, { pool, breaker }: OpenVersion): void {
+    const about = { functionName: fn.ref.name, namespace: fn.ref.namespace, version: pool.definition.version }
+    if (breaker.phase === "closed") this.#logger.info("circuit closed", about)
+    else
+      this.#logger.warn(`circuit ${breaker.phase}`, { ...about, reason: breaker.lastFailure?.reason, error: breaker.lastFailure?.message })
+    // Its own pauses are over: otherwise the trial would be refused instead of made.
+    if (breaker.phase === "half-open") pool.retryNow()
+    this.#heedCircuit(fn)
+  }
+
+  /** A function whose active version is given a rest takes no calls: NATS brings them to other hosts. */
+  #heedCircuit(fn: HostedFunction): void {
+    if (this.#phase === "draining" || this.#phase === "closed" || this.#catalog.served.get(fn.key) !== fn) return
+    if (fn.circuit?.isOpen) this.#ingress.close(fn)
+    else this.#ingress.open(fn)
   }
 
   /** The counters of one endpoint; a language gets its endpoint with the first function that is served. */

@@ -3,12 +3,14 @@ import type { FunctionRecord } from "@fn/registry"
 import type { InstancePool } from "../instances/pool.js"
 import { FunctionStats } from "../status/function-stats.js"
 import type { Call } from "./call.js"
+import type { CircuitBreaker } from "./circuit-breaker.js"
 
 /** A version that is open on this host: its instances, and the calls that wait for one of its slots. */
 export interface OpenVersion {
   readonly pool: InstancePool
   /** In order of arrival. */
   readonly waiting: Set<Call>
+  readonly breaker: CircuitBreaker
 }
 
 /** A function as this host knows it. */
@@ -22,6 +24,8 @@ export class HostedFunction {
   readonly stats: FunctionStats = new FunctionStats()
   /** Open versions by version. */
   readonly versions: Map<string, OpenVersion> = new Map()
+  /** Invocations of it in the durable queue, as this host last heard. Kept by the queue worker. */
+  queued = 0
   /** Versions that are being opened. */
   readonly opening: Map<string, Promise<OpenVersion>> = new Map()
 
@@ -30,5 +34,10 @@ export class HostedFunction {
     this.key = `${record.namespace}/${record.name}`
     this.record = record
     this.revision = revision
+  }
+
+  /** Circuit breaker of the active version; undefined while that is not open on this host. Open: no call may come, nothing be pulled. */
+  get circuit(): CircuitBreaker | undefined {
+    return this.versions.get(this.record.activeVersion)?.breaker
   }
 }

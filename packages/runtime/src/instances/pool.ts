@@ -37,6 +37,8 @@ export interface PoolOptions {
   readonly closeGraceMs: number
   /** An instance without calls for this long is stopped, ms. */
   readonly idleMs: number
+  /** Hears of every instance that does not start or dies, and of calls that are refused for it. Must not throw. */
+  readonly onFailure?: (error: FnError) => void
 }
 
 /** How long a version waits after a crash before it is started again. */
@@ -136,6 +138,11 @@ export class InstancePool {
     this.#failures = 0
   }
 
+  /** The next call may start an instance whatever happened before. */
+  retryNow(): void {
+    this.#retryAt = 0
+  }
+
   /** Starts an instance ahead of the first call. */
   async warm(): Promise<void> {
     if (this.#instances.length > 0 || this.#starting > 0) return
@@ -184,8 +191,12 @@ export class InstancePool {
     if (!wanted || !allowed || this.#retryTimer) return
     const waitMs = this.#retryAt - Date.now()
     if (waitMs <= 0) return this.#start()
-    if (this.#failures >= this.#options.backoff.loopAfter || this.#lastFailure?.retryable === false || waitMs > LONGEST_WAIT_MS)
-      return this.#rejectWaiters(this.#loopError(waitMs))
+    if (this.#failures >= this.#options.backoff.loopAfter || this.#lastFailure?.retryable === false || waitMs > LONGEST_WAIT_MS) {
+      const error = this.#loopError(waitMs)
+      this.#rejectWaiters(error)
+      this.#options.onFailure?.(error)
+      return
+    }
     this.#retryTimer = setTimeout(() => {
       this.#retryTimer = undefined
       this.#start()
@@ -275,6 +286,7 @@ export class InstancePool {
     const delayMs = this.#failures === 0 ? 0 : Math.min(maxMs, initialMs * 2 ** (this.#failures - 1))
     this.#failures++
     this.#retryAt = Date.now() + delayMs
+    this.#options.onFailure?.(error)
   }
 
   #loopError(retryAfterMs: number): FnError {
