@@ -9,7 +9,13 @@ import { startApp } from "./app.mjs"
 
 /** @typedef {import("./app.mjs").App & { host: string, health: string }} Host */
 
+/**
+ * The NATS that a platform is on: a test server, or several.
+ * @typedef {{ url: string, connect(): Promise<import("@fn/nats").NatsConnection> } & AsyncDisposable} Nats
+ */
+
 /** See {@link startPlatform}. */
+/** @template {Nats} [Server=import("@fn/testing").TestServer] */
 export class Platform {
   /** @type {Host[]} */
   hosts = []
@@ -20,7 +26,7 @@ export class Platform {
   #hostCount = 0
 
   /**
-   * @param {import("@fn/testing").TestServer} server
+   * @param {Server} server
    * @param {import("@fn/testing").TempDir} folder
    * @param {import("@fn/nats").NatsConnection} nc
    * @param {import("@fn/registry").Registry} registry
@@ -106,10 +112,20 @@ export class Platform {
  * @returns {Promise<Platform>}
  */
 export async function startPlatform(options = {}) {
-  const server = await startTestServer(options.server)
+  return startPlatformOn(await startTestServer(options.server), options)
+}
+
+/**
+ * Starts one on a NATS that is there, and ends it with the platform.
+ * @template {Nats} Server
+ * @param {Server} server
+ * @param {{ hosts?: number, gateway?: boolean, hostArgs?: readonly string[], replicas?: number }} [options]
+ * @returns {Promise<Platform<Server>>}
+ */
+export async function startPlatformOn(server, options = {}) {
   const folder = await tempDir("fn-e2e-")
   const nc = await server.connect()
-  await setupPlatform(nc)
+  await setupPlatform(nc, options.replicas === undefined ? {} : { replicas: options.replicas })
   const registry = await connectRegistry(nc)
   const platform = new Platform(server, folder, nc, registry, await connectClient({ servers: server.url }))
   try {

@@ -1,33 +1,15 @@
 /** The whole main job on the oldest server we promise to run on: 2.9.10, as Debian 12 packages it. */
-import { homedir } from "node:os"
-import { delimiter, join } from "node:path"
 import { fileURLToPath } from "node:url"
-import { findNatsServer } from "@fn/nats"
-import { findOnPath } from "@fn/process"
-import { until } from "@fn/testing"
+import { oldestServer, until } from "@fn/testing"
 import { expect, test } from "@jest/globals"
 import { startPlatform } from "../support/platform.mjs"
 
 const PLUGIN = fileURLToPath(new URL("./fixtures/versioned/main.mjs", import.meta.url))
-const WHAT = "the main job on nats-server 2.9"
-
-/** Debian's server, kept in a cache of its own; undefined, said aloud, where there is no Debian to take it from. */
-async function oldServer(): Promise<{ path: string; version: string } | undefined> {
-  for (const tool of ["apt-get", "dpkg-deb"]) if (!findOnPath(tool)) return void console.warn(`SKIPPED: needs ${tool}: ${WHAT}`)
-  if (process.getuid?.() !== 0) return void console.warn(`SKIPPED: needs root: ${WHAT}`)
-  const cacheDir = join(process.env.XDG_CACHE_HOME || join(homedir(), ".cache"), "fn", "nats-server-debian")
-  const path = (process.env.PATH ?? "").split(delimiter).filter((folder) => !findOnPath("nats-server", folder))
-  const env = { ...process.env, PATH: path.join(delimiter), FN_NATS_SERVER: undefined }
-  const found = await findNatsServer({ cacheDir, env, fetch: ["debian"], systemFolders: [] })
-  if (found.version.startsWith("2.9.")) return found
-  // A later Debian packages a later server.
-  return void console.warn(`SKIPPED: needs debian-12: ${WHAT}; this one packages ${found.version}`)
-}
 
 test("on nats-server 2.9: deploy, invoke by client, HTTP and bare NATS, redeploy, list, lose a host, delete", async () => {
-  const server = await oldServer()
+  const server = await oldestServer("the main job")
   if (!server) return
-  await using platform = await startPlatform({ hosts: 2, gateway: true, server: { binary: server.path } })
+  await using platform = await startPlatform({ hosts: 2, gateway: true, server: { binary: server.binary } })
   expect(platform.nc.info?.version).toBe(server.version)
   const { client, registry } = platform
 

@@ -14,8 +14,8 @@ export interface TestClusterOptions {
 
 /** A JetStream cluster for one test. Disposing it closes the connections it made, stops every server and removes their stores. */
 export interface TestCluster extends AsyncDisposable {
-  /** Of all servers, running or not. */
-  readonly urls: readonly string[]
+  /** Of all servers, running or not, as a client takes them: joined by commas. */
+  readonly url: string
   /** Names of the servers, as JetStream tells them: `n1` … */
   readonly names: readonly string[]
   /** A connection to whichever server answers; closed with the cluster. */
@@ -69,8 +69,8 @@ class OwnCluster implements TestCluster {
     this.#folder = folder
   }
 
-  get urls(): readonly string[] {
-    return this.#nodes.map(({ port }) => `nats://127.0.0.1:${port}`)
+  get url(): string {
+    return this.#nodes.map(({ port }) => `nats://127.0.0.1:${port}`).join(",")
   }
 
   get names(): readonly string[] {
@@ -78,7 +78,7 @@ class OwnCluster implements TestCluster {
   }
 
   async connect(options: NatsOptions = {}): Promise<NatsConnection> {
-    const nc = await connectNats({ servers: this.urls.join(","), ...options })
+    const nc = await connectNats({ servers: this.url, ...options })
     this.#connections.push(nc)
     return nc
   }
