@@ -36,7 +36,7 @@ interface Plan {
 /** See Registry.deploy. */
 export async function deploy(parts: RegistryParts, input: FunctionManifest, options: DeployOptions): Promise<DeployResult> {
   const manifest = parseManifest(input)
-  const warnings = refuseUnsupported(manifest)
+  refuseUnsupported(manifest)
   const progress = options.onProgress ?? (() => undefined)
   const draft = draftDefinition(manifest, {
     artifact: await artifactInfo(manifest, options),
@@ -56,7 +56,7 @@ export async function deploy(parts: RegistryParts, input: FunctionManifest, opti
     revision: committed.revision,
     ...(draft.artifact ? { digest: draft.artifact.digest } : {}),
     unchanged: committed.unchanged,
-    warnings: [...warnings, ...committed.plan.warnings, ...served.warnings],
+    warnings: [...committed.plan.warnings, ...served.warnings],
     hosts: served.hosts,
   }
 }

@@ -71,10 +71,10 @@ function content(definition: DefinitionDraft): unknown {
 }
 
 /**
- * Refuses what this release cannot do; nothing a manifest asks for is dropped in silence. Returns warnings about what has no effect yet.
+ * Refuses what this release cannot do; nothing a manifest asks for is dropped in silence.
  * @throws {FnError} unimplemented FEATURE_UNSUPPORTED; failed_precondition ISOLATION_UNAVAILABLE for limits that could not be enforced
  */
-export function refuseUnsupported(manifest: FunctionManifest): string[] {
+export function refuseUnsupported(manifest: FunctionManifest): void {
   if (manifest.secrets !== undefined) throw unsupported("secrets", "there is no secret store yet")
   if (manifest.http !== undefined) throw unsupported("http", "there are no HTTP triggers yet; POST /function/{name} on the gateway works")
   const unenforced = unenforceable(manifest)
@@ -83,9 +83,6 @@ export function refuseUnsupported(manifest: FunctionManifest): string[] {
       details: { settings: unenforced },
     })
   }
-  const warnings: string[] = []
-  if (manifest.record) warnings.push("record is stored, but has no effect yet: executions are counted, not recorded")
-  return warnings
 }
 
 function unenforceable(manifest: FunctionManifest): string[] {
