@@ -9,6 +9,7 @@ import type { PooledInstance } from "../instances/pool.js"
 import type { ExecutionRecorder } from "../records/execution-recorder.js"
 import type { Call } from "./call.js"
 import type { HostedFunction, OpenVersion } from "./hosted-function.js"
+import { streamRest } from "./stream-rest.js"
 
 /** What is told about every call that ended. */
 export interface ExecutionReport {
@@ -38,8 +39,8 @@ export interface DispatcherOptions {
   /** How long a cancelled execution may go on before its instance is given up, ms. */
   readonly cancelGraceMs: number
   readonly onExecution?: ((report: ExecutionReport) => void) | undefined
-}
   readonly recorder: Pick<ExecutionRecorder, "started" | "ended">
+}
 
 /** How often calls are looked at that may have to be told that they started, ms. */
 const STARTED_EVERY_MS = 20
@@ -76,12 +77,12 @@ export class Dispatcher {
     return this.#calls.has(invocationId) || this.#expected.has(invocationId)
   }
 
-  /** An invocation that is about to be dispatched, once something has been read: it is on this host already. */
   /** The call of an invocation that is on this host and not answered yet; undefined also while it is only expected. */
   find(invocationId: string): Call | undefined {
     return this.#calls.get(invocationId)
   }
 
+  /** An invocation that is about to be dispatched, once something has been read: it is on this host already. */
   expect(invocationId: string): void {
     this.#expected.add(invocationId)
   }
@@ -217,10 +218,11 @@ export class Dispatcher {
     call.pooled = pooled
     this.#running++
     const startedAt = performance.now()
-    try {
     call.startedAt = startedAt
     this.#options.recorder.started(call)
-      const events = pooled.instance.execute(call)
+    try {
+      const { sink } = call
+      const events = sink ? streamRest(pooled.instance.execute(call), sink) : pooled.instance.execute(call)
       if (events instanceof Promise) {
         this.#track(call)
         events.then(
@@ -402,7 +404,7 @@ export class Dispatcher {
       ok: error === undefined,
       ...(error ? { code: error.code, reason: error.reason, message: error.message } : {}),
       durationMs: performance.now() - call.receivedAt,
-      eventsOut,
+      eventsOut: eventsOut + (call.responder.streamed ?? 0),
     })
   }
 }

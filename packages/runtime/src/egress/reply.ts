@@ -62,11 +62,28 @@ export function startedReply(lines: string, host: string): Reply {
   return { lines: lines + headerLine(Header.started, host), body: NOTHING }
 }
 
-/** Publishes a reply. @throws {FnError} resource_exhausted OUTPUT_LIMIT when the server would refuse its size */
-export function publishReply(nc: NatsConnection, subject: string, reply: Reply): void {
+/** One event of a stream, in the mode asked for. `eventLines` are its header lines in binary mode. docs/protocol.md#streaming */
+export function streamEventReply(lines: string, seq: number, event: WireEvent, mode: EventMode, eventLines: string): Reply {
+  const head = lines + headerLine(Header.seq, seq)
+  if (mode === "binary") return { lines: head + eventLines, body: event.data ?? NOTHING }
+  return { lines: head + headerLine(Header.contentType, STRUCTURED_TYPE), body: utf8.encode(encodeStructured(event)) }
+}
+
+/** The end of a stream after `events` events, with the error it failed with. */
+export function streamEndReply(lines: string, events: number, error?: FnError): Reply {
+  const end = error === undefined ? "ok" : error.code === "cancelled" ? "cancelled" : "error"
+  const head = lines + headerLine(Header.seq, events + 1) + headerLine(Header.end, end) + headerLine(Header.events, events)
+  return error ? errorReply(head, error) : { lines: head, body: NOTHING }
+}
+
+/**
+ * Publishes a reply; `replyTo` is where its reader may answer. @throws {FnError} resource_exhausted OUTPUT_LIMIT when the server would
+ * refuse its size
+ */
+export function publishReply(nc: NatsConnection, subject: string, reply: Reply, replyTo?: string): void {
   const limit = nc.info?.max_payload ?? Number.POSITIVE_INFINITY
   const sizeBytes = HEADER_FRAME_BYTES + reply.lines.length + reply.body.length
   if (sizeBytes > limit)
     throw FnError.of("OUTPUT_LIMIT", `the answer has ${sizeBytes} bytes, more than the server's max_payload of ${limit}`)
-  publishLines(nc, subject, reply.lines, reply.body)
+  publishLines(nc, subject, reply.lines, reply.body, replyTo)
 }

@@ -59,10 +59,15 @@ export class NatsResponder implements Responder {
   }
 
   started(call: Call): void {
-    try {
-      publishReply(this.#egress.nc, this.#reply, startedReply(callLines(call), this.#egress.host))
-    } catch (thrown) {
-      this.#egress.logger.error("started message failed", { invocationId: call.invocationId, error: messageOf(thrown) })
-    }
+    publishStarted(this.#egress, this.#reply, call)
+  }
+}
+
+/** Tells a caller which host runs its call. */
+export function publishStarted({ nc, host, logger }: EgressOptions, subject: string, call: Call): void {
+  try {
+    publishReply(nc, subject, startedReply(callLines(call), host))
+  } catch (thrown) {
+    logger.error("started message failed", { invocationId: call.invocationId, error: messageOf(thrown) })
   }
 }

@@ -22,8 +22,9 @@ import { Call, type Responder } from "../dispatch/call.js"
 import type { Dispatcher } from "../dispatch/dispatcher.js"
 import type { HostedFunction } from "../dispatch/hosted-function.js"
 import { EnvelopeResponder } from "../egress/envelope-responder.js"
-import { callLines, errorReply, publishReply } from "../egress/reply.js"
+import { callLines, errorReply, publishReply, streamEndReply } from "../egress/reply.js"
 import { type EgressOptions, type EndpointCounter, NatsResponder } from "../egress/responder.js"
+import { StreamResponder } from "../egress/stream-responder.js"
 import { decodeEnvelope, encodeEnvelopeError } from "./envelope.js"
 import { Request } from "./request.js"
 import { DEFAULT_TIMEOUT_MS, timeoutOf } from "./timeout.js"
@@ -61,8 +62,9 @@ export class Ingress {
     this.#options = options
   }
 
-  /** Takes calls of `fn` from now on. */
+  /** Takes calls of `fn` from now on. May be called twice. */
   open(fn: HostedFunction): void {
+    if (this.#subscriptions.has(fn.key)) return
     const { nc, subjects } = this.#options
     const { language } = fn.record
     const counter = this.#options.counter(language)
@@ -114,7 +116,7 @@ export class Ingress {
       const event = request.event(msg.data, msg.subject)
       const invocationId = request.invocationId ?? (reply || !isId(event.attributes.id) ? newId() : event.attributes.id)
       const responder = reply
-        ? new NatsResponder(this.#options, counter, reply, request.replyMode)
+        ? this.#replyResponder(counter, reply, request)
         : this.#resultResponder(fn.ref, counter, invocationId, request)
       const call = new Call({
         invocationId,
@@ -150,10 +152,16 @@ export class Ingress {
     if (!msg.reply || error.reason === "BAD_REPLY_SUBJECT") return
     try {
       const lines = callLines({ invocationId: request?.invocationId ?? newId(), attempt: 1, runningVersion: undefined })
-      publishReply(this.#options.nc, msg.reply, errorReply(lines, error))
+      publishReply(this.#options.nc, msg.reply, request?.wantsStream ? streamEndReply(lines, 0, error) : errorReply(lines, error))
     } catch (thrown) {
       this.#options.logger.error("reply failed", { error: messageOf(thrown) })
     }
+  }
+
+  #replyResponder(counter: EndpointCounter, reply: string, request: Request): Responder {
+    if (!request.wantsStream) return new NatsResponder(this.#options, counter, reply, request.replyMode)
+    const stop = (call: Call, reason: FnError): void => void this.#options.dispatcher.cancel(call.invocationId, reason)
+    return new StreamResponder({ ...this.#options, counter, reply, mode: request.replyMode, stop })
   }
 
   /** A publish without reply subject runs once; who listens on `function.result.…` sees its result. */

@@ -24,6 +24,8 @@ export class Request {
   revision: number | undefined
   hops = 0
   wantsStarted = false
+  /** The caller takes the events one by one. */
+  wantsStream = false
   /** Mode the caller wants the answer in, if it said so. */
   #acceptMode: EventMode | undefined
   readonly #event = new BinaryEventReader()
@@ -84,6 +86,7 @@ export class Request {
   #accept(value: string): void {
     for (const word of value.split(/[\s,]+/)) {
       if (word === "started") this.wantsStarted = true
+      else if (word === "stream") this.wantsStream = true
       else if (word === "binary" || word === "structured") this.#acceptMode = word
     }
   }

@@ -4,7 +4,7 @@
  * An instance is ready once `start` resolved, runs up to `definition.concurrency` executions at once (the pool counts them),
  * and is over when `exited` settles. Neighbours: pool.ts owns instances, builtin/ module/ plugin/ make them.
  */
-import type { FnError, FunctionIdentity, Logger, WireEvent } from "@fn/core"
+import type { EventSink, FnError, FunctionIdentity, Logger, WireEvent } from "@fn/core"
 import type { FunctionDefinition } from "@fn/registry"
 
 /** What an instance is made from. */
@@ -24,6 +24,8 @@ export interface Execution {
   /** Epoch ms; Infinity for none. The pool answers the caller when it passes, whatever the instance does. */
   readonly deadline: number
   readonly event: WireEvent
+  /** Takes the events as they come, if the caller wants them one by one. What `execute` gives then are events that were not handed over. */
+  readonly sink?: EventSink | undefined
   /** Set by the instance when it starts the execution: asks the function to stop. Must not throw. */
   cancel?: (reason: FnError) => void
 }

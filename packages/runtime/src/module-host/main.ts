@@ -7,8 +7,10 @@
 import { Socket } from "node:net"
 import { pathToFileURL } from "node:url"
 import {
+  CreditWindow,
   createLogger,
   decodeCall,
+  decodeCredit,
   ExecutionContext,
   encodeResult,
   eventFromWire,
@@ -23,12 +25,19 @@ import {
   handlerError,
   type LoadRequest,
   type LoadResponse,
+  outputToSink,
   outputToWire,
 } from "@fn/core"
 
+interface RunningCall {
+  readonly context: ExecutionContext
+  /** Of a call that streams: what may still be sent. */
+  readonly credit: CreditWindow | undefined
+}
+
 const socket = new Socket({ fd: 3, readable: true, writable: true })
 const writer = new FrameWriter(socket)
-const running = new Map<number, ExecutionContext>()
+const running = new Map<number, RunningCall>()
 let loaded: { module: FunctionModule; fn: FunctionIdentity; config: Readonly<Record<string, unknown>> } | undefined
 
 const reader = new FrameReader((kind, callId, body) => {
@@ -36,7 +45,9 @@ const reader = new FrameReader((kind, callId, body) => {
     case FrameKind.call:
       return execute(callId, body)
     case FrameKind.cancel:
-      return running.get(callId)?.abort(FnError.fromData(JSON.parse(body.toString("utf8"))))
+      return cancel(callId, FnError.fromData(JSON.parse(body.toString("utf8"))))
+    case FrameKind.credit:
+      return running.get(callId)?.credit?.grant(decodeCredit(body))
     case FrameKind.ping:
       return writer.write(FrameKind.pong, 0, [])
     case FrameKind.load:
@@ -97,14 +108,42 @@ function execute(callId: number, body: Buffer): void {
     config,
     log: logger(callId),
   })
-  running.set(callId, context)
+  const credit = head.window === undefined ? undefined : new CreditWindow(head.window)
+  running.set(callId, { context, credit })
   try {
     const output = module.execute(eventFromWire({ attributes: head.attributes, data }), context)
-    if (output instanceof Promise) void finishLater(callId, context, fn, output)
+    if (credit) void stream(callId, { context, credit }, fn, output)
+    else if (output instanceof Promise) void finishLater(callId, context, fn, output)
     else succeedOrWait(callId, context, fn, output)
   } catch (thrown) {
     fail(callId, context, thrown)
   }
+}
+
+/** Sends what the handler yields as it comes, and asks it for more only where there is credit. */
+async function stream(
+  callId: number,
+  { context, credit }: { context: ExecutionContext; credit: CreditWindow },
+  fn: FunctionIdentity,
+  output: HandlerOutput | Promise<HandlerOutput>,
+): Promise<void> {
+  try {
+    await outputToSink(output, fn, {
+      write: (event) => {
+        writer.write(FrameKind.events, callId, encodeResult([event]))
+        return credit.spend()
+      },
+    })
+    succeed(callId, context, [])
+  } catch (thrown) {
+    fail(callId, context, thrown)
+  }
+}
+
+function cancel(callId: number, reason: FnError): void {
+  const call = running.get(callId)
+  call?.context.abort(reason)
+  call?.credit?.close(reason)
 }
 
 async function finishLater(callId: number, context: ExecutionContext, fn: FunctionIdentity, output: Promise<HandlerOutput>): Promise<void> {

@@ -1,4 +1,13 @@
-import { ExecutionContext, eventFromWire, FnError, type FunctionModule, handlerError, outputToWire, type WireEvent } from "@fn/core"
+import {
+  ExecutionContext,
+  eventFromWire,
+  FnError,
+  type FunctionModule,
+  handlerError,
+  outputToSink,
+  outputToWire,
+  type WireEvent,
+} from "@fn/core"
 import type { Execution, Instance, InstanceSpec, InstanceStarter } from "../instance.js"
 
 const OVER = "the execution is over"
@@ -52,6 +61,12 @@ class BuiltinInstance implements Instance {
     execution.cancel = (reason) => context.abort(reason)
     try {
       const output = this.#module.execute(eventFromWire(execution.event), context)
+      const { sink } = execution
+      if (sink)
+        return this.#finish(
+          outputToSink(output, fn, sink).then(() => []),
+          context,
+        )
       if (output instanceof Promise)
         return this.#finish(
           output.then((done) => outputToWire(done, fn)),

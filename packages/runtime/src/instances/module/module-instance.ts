@@ -1,4 +1,14 @@
-import { decodeResult, encodeCall, FnError, type FnErrorData, type LogBody, type WireEvent } from "@fn/core"
+import {
+  decodeResult,
+  type EventSink,
+  encodeCall,
+  FnError,
+  type FnErrorData,
+  INSTANCE_STREAM_WINDOW,
+  type LogBody,
+  type WireEvent,
+} from "@fn/core"
+import { EventRelay } from "../event-relay.js"
 import type { Execution, Instance, InstanceSpec } from "../instance.js"
 import { LineSplitter } from "../line-splitter.js"
 import type { ModuleProcess, ModuleProcessEvents } from "./module-process.js"
@@ -6,6 +16,8 @@ import type { ModuleProcess, ModuleProcessEvents } from "./module-process.js"
 interface Pending {
   resolve(events: WireEvent[]): void
   reject(error: FnError): void
+  /** Where the events of a call that streams go. */
+  readonly relay: EventRelay | undefined
 }
 
 /** A version of a JavaScript or TypeScript function in a Node process of its own. */
@@ -50,12 +62,13 @@ export class ModuleInstance implements Instance, ModuleProcessEvents {
 
   execute(execution: Execution): Promise<WireEvent[]> {
     const callId = this.#takeCallId()
-    const { invocationId, attempt, deadline, event } = execution
+    const { invocationId, attempt, deadline, event, sink } = execution
     const timeoutMs = deadline === Number.POSITIVE_INFINITY ? {} : { timeoutMs: Math.max(1, deadline - Date.now()) }
-    const { prefix, data } = encodeCall({ invocationId, attempt, ...timeoutMs, attributes: event.attributes }, event.data)
+    const head = { invocationId, attempt, ...timeoutMs, attributes: event.attributes }
+    const { prefix, data } = encodeCall(sink ? { ...head, window: INSTANCE_STREAM_WINDOW } : head, event.data)
     return new Promise((resolve, reject) => {
       if (this.#process.child.exit) return reject(this.#process.endError(this.#process.child.exit, "before the call"))
-      this.#pending.set(callId, { resolve, reject })
+      this.#pending.set(callId, { resolve, reject, relay: sink && this.#relay(callId, sink) })
       execution.cancel = (reason) => this.#process.cancel(callId, reason)
       this.#process.call(callId, data === undefined ? [prefix] : [prefix, data])
     })
@@ -73,15 +86,35 @@ export class ModuleInstance implements Instance, ModuleProcessEvents {
   result(callId: number, body: Buffer): void {
     const pending = this.#take(callId)
     if (!pending) return
+    let events: WireEvent[]
     try {
-      pending.resolve(decodeResult(body))
+      events = decodeResult(body)
     } catch (thrown) {
-      pending.reject(FnError.from(thrown))
+      return pending.reject(FnError.from(thrown))
     }
+    if (!pending.relay) return pending.resolve(events)
+    pending.relay.end((failure) => (failure ? pending.reject(failure) : pending.resolve(events)))
   }
 
   error(callId: number, error: FnErrorData): void {
-    this.#take(callId)?.reject(FnError.fromData(error))
+    const pending = this.#take(callId)
+    if (!pending?.relay) return pending?.reject(FnError.fromData(error))
+    // After what the function yielded before it failed.
+    pending.relay.end(() => pending.reject(FnError.fromData(error)))
+  }
+
+  events(callId: number, body: Buffer): void {
+    const relay = this.#pending.get(callId)?.relay
+    if (!relay) return
+    let events: WireEvent[]
+    try {
+      events = decodeResult(body)
+    } catch (thrown) {
+      const error = FnError.from(thrown)
+      this.#take(callId)?.reject(error)
+      return this.#process.cancel(callId, error)
+    }
+    relay.push(events)
   }
 
   log(_callId: number, line: LogBody): void {
@@ -90,6 +123,14 @@ export class ModuleInstance implements Instance, ModuleProcessEvents {
 
   output(channel: "stdout" | "stderr", text: string): void {
     this.#lines[channel].push(text)
+  }
+
+  #relay(callId: number, sink: EventSink): EventRelay {
+    return new EventRelay(sink, {
+      window: INSTANCE_STREAM_WINDOW,
+      grant: (count) => this.#process.grant(callId, count),
+      failed: (error) => this.#process.cancel(callId, error),
+    })
   }
 
   #take(callId: number): Pending | undefined {

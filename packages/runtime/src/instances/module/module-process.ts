@@ -7,6 +7,7 @@
 import type { Duplex } from "node:stream"
 import { fileURLToPath } from "node:url"
 import {
+  encodeCredit,
   FnError,
   type FnErrorData,
   FrameKind,
@@ -27,6 +28,8 @@ const TAIL_BYTES = 8 * 1024
 /** What a process tells its owner. */
 export interface ModuleProcessEvents {
   result(callId: number, body: Buffer): void
+  /** Events of a call that streams, before its result. What this throws ends the process: it broke the protocol. */
+  events(callId: number, body: Buffer): void
   error(callId: number, error: FnErrorData): void
   log(callId: number, line: LogBody): void
   /** What the function printed. */
@@ -95,6 +98,11 @@ export class ModuleProcess {
     if (!this.child.exit) this.#writer.writeJson(FrameKind.cancel, callId, reason.toData())
   }
 
+  /** Lets a call that streams send so many more events. */
+  grant(callId: number, count: number): void {
+    if (!this.child.exit) this.#writer.write(FrameKind.credit, callId, [encodeCredit(count)])
+  }
+
   /** Resolves when the event loop of the process has turned; never when it does not any more. */
   ping(): Promise<void> {
     return new Promise((resolve) => {
@@ -134,6 +142,8 @@ export class ModuleProcess {
     switch (kind) {
       case FrameKind.result:
         return this.#events?.result(callId, body)
+      case FrameKind.events:
+        return this.#events?.events(callId, body)
       case FrameKind.error:
         return this.#receiveError(callId, JSON.parse(body.toString("utf8")) as FnErrorData)
       case FrameKind.log:
