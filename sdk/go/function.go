@@ -27,12 +27,16 @@ type Function struct {
 	Emits []string
 	// ConfigSchema is a JSON Schema of the configuration, for people and tools.
 	ConfigSchema json.RawMessage
-	// MaxConcurrency limits calls at once; 0: whatever the host likes. Handle runs in a goroutine per call.
+	// MaxConcurrency limits calls at once; 0: whatever the host likes. Handle, or Stream, runs in a goroutine per call.
 	MaxConcurrency int
 	// Setup runs once, before the first event. An error keeps the function from starting.
 	Setup func(ctx context.Context, init Init) error
 	// Handle takes one event and returns none, one or many. Its context ends with the deadline, the caller's patience, or the call.
 	Handle func(ctx context.Context, event Event) ([]Event, error)
+	// Stream stands in for Handle where events come one by one: it hands each to yield. A caller that takes them as they come has each at
+	// once, and yield returns when the next one is wanted; any other has them all when Stream has returned. An error of yield means that no
+	// further event is wanted, or that this one is none: return it.
+	Stream func(ctx context.Context, event Event, yield func(Event) error) error
 	// Shutdown runs once, when no call is left.
 	Shutdown func(ctx context.Context) error
 }
@@ -70,8 +74,8 @@ const maxMessageBytes = 80 << 20
 
 // Serve serves function until the host ends the process; then main should return. Call it once, last in main.
 func Serve(function Function) {
-	if function.Handle == nil {
-		fmt.Fprintln(os.Stderr, "fn.Serve: the function has no Handle")
+	if (function.Handle == nil) == (function.Stream == nil) {
+		fmt.Fprintln(os.Stderr, "fn.Serve: the function needs either Handle or Stream")
 		os.Exit(1)
 	}
 	logger := newHostLogger()

@@ -24,6 +24,12 @@ const (
 	lastGrace    = 500 * time.Millisecond
 )
 
+var capabilities = []pluginv1.Capability{
+	pluginv1.Capability_CAPABILITY_EXECUTE_STREAM,
+	pluginv1.Capability_CAPABILITY_CANCEL,
+	pluginv1.Capability_CAPABILITY_PARTIAL_OUTPUT,
+}
+
 // server is fn.plugin.v1.Function over one Function. Unary calls and streams share its count of running calls, so one drain waits for both.
 type server struct {
 	pluginv1.UnimplementedFunctionServer
@@ -52,7 +58,7 @@ func (s *server) Describe(context.Context, *pluginv1.DescribeRequest) (*pluginv1
 		Name:             s.function.Name,
 		Version:          s.function.Version,
 		Type:             pluginv1.FunctionType_FUNCTION_TYPE_STATELESS,
-		Capabilities:     []pluginv1.Capability{pluginv1.Capability_CAPABILITY_EXECUTE_STREAM, pluginv1.Capability_CAPABILITY_CANCEL},
+		Capabilities:     capabilities,
 		Description:      s.function.Description,
 		Accepts:          s.function.Accepts,
 		Emits:            s.function.Emits,
@@ -92,7 +98,7 @@ func (s *server) Execute(ctx context.Context, request *pluginv1.ExecuteRequest) 
 	}
 	defer s.release()
 	log := slog.New(s.log).With("invocationId", request.GetContext().GetInvocationId())
-	events, failure := s.run(ctx, request.GetEvent(), request.GetContext(), log)
+	events, failure := s.run(ctx, request.GetEvent(), request.GetContext(), log, nil)
 	if failure != nil {
 		return nil, failure.toGRPC()
 	}
@@ -172,9 +178,10 @@ func (s *server) release() {
 	}
 }
 
-// run runs the handler once. A panic fails its call alone, with the stack in the log.
+// run runs the handler once. A panic fails its call alone, with the stack in the log. send takes events as they come; without it, they are
+// all returned.
 func (s *server) run(
-	ctx context.Context, sent *cloudeventsv1.CloudEvent, call *pluginv1.CallContext, log *slog.Logger,
+	ctx context.Context, sent *cloudeventsv1.CloudEvent, call *pluginv1.CallContext, log *slog.Logger, send sendEvent,
 ) (events []*cloudeventsv1.CloudEvent, failure *Error) {
 	defer func() {
 		if value := recover(); value != nil {
@@ -200,31 +207,46 @@ func (s *server) run(
 	}
 	ctx, cancel := context.WithCancel(context.WithValue(ctx, callKey{}, Call{call.GetInvocationId(), attempt, log}))
 	defer cancel() // what the handler started must not outlive it
+	if s.function.Stream != nil {
+		yielded := &yielder{server: s, send: send}
+		err := s.function.Stream(ctx, event, func(event Event) error { return yielded.yield(ctx, event) })
+		cause := context.Cause(ctx)
+		cancel() // a yield that another goroutine waits in ends now
+		kept, failure := yielded.end()
+		if err != nil {
+			return nil, errorFrom(err, cause)
+		}
+		return kept, failure
+	}
 	output, err := s.function.Handle(ctx, event)
 	if err != nil {
 		return nil, errorFrom(err, context.Cause(ctx))
 	}
-	return s.encode(output)
-}
-
-func (s *server) encode(output []Event) ([]*cloudeventsv1.CloudEvent, *Error) {
-	events := make([]*cloudeventsv1.CloudEvent, 0, len(output))
+	events = make([]*cloudeventsv1.CloudEvent, 0, len(output))
 	for _, event := range output {
-		if len(s.function.Emits) > 0 && !accepts(s.function.Emits, event.Type) {
-			return nil, &Error{
-				Code:    FailedPrecondition,
-				Reason:  "TYPE_NOT_EMITTED",
-				Message: fmt.Sprintf("function %s emitted %s, which it does not declare", s.function.Name, event.Type),
-				Details: map[string]any{"type": event.Type, "emits": s.function.Emits},
-			}
-		}
-		encoded, err := event.toProto(s.source)
-		if err != nil {
-			return nil, errorFrom(err, nil)
+		encoded, failure := s.encode(event)
+		if failure != nil {
+			return nil, failure
 		}
 		events = append(events, encoded)
 	}
 	return events, nil
+}
+
+func (s *server) encode(event Event) (*cloudeventsv1.CloudEvent, *Error) {
+	if len(s.function.Emits) > 0 && !accepts(s.function.Emits, event.Type) {
+		return nil, &Error{
+			Code:    FailedPrecondition,
+			Reason:  "TYPE_NOT_EMITTED",
+			Message: fmt.Sprintf("function %s emitted %s, which it does not declare", s.function.Name, event.Type),
+			Details: map[string]any{"type": event.Type, "emits": s.function.Emits},
+		}
+	}
+	encoded, err := event.toProto(s.source)
+	if err != nil {
+		return nil, errorFrom(err, nil)
+	}
+	return encoded, nil
 }
 
 func (s *server) init(request *pluginv1.InitializeRequest) (Init, error) {

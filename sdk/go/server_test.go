@@ -444,7 +444,7 @@ func TestDescribe(t *testing.T) {
 		Name: "d", Version: "1.2.3", Accepts: []string{"a"}, Emits: []string{"b"}, MaxConcurrency: 7, ConfigSchema: json.RawMessage(`{}`),
 	})
 	response, err := client.Describe(context.Background(), &pluginv1.DescribeRequest{})
-	if err != nil || response.Name != "d" || response.MaxConcurrency != 7 || response.ConfigSchemaJson != "{}" || len(response.Capabilities) != 2 {
+	if err != nil || response.Name != "d" || response.MaxConcurrency != 7 || response.ConfigSchemaJson != "{}" || len(response.Capabilities) != 3 {
 		t.Error(err, response)
 	}
 }

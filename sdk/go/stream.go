@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"sync"
 
+	"github.com/fn-platform/fn/sdk/go/internal/cloudeventsv1"
 	"github.com/fn-platform/fn/sdk/go/internal/pluginv1"
 )
 
@@ -21,10 +22,16 @@ type stream struct {
 	calls  sync.WaitGroup
 
 	mu        sync.Mutex
-	open      map[uint64]context.CancelCauseFunc
+	open      map[uint64]openCall
 	logFloor  pluginv1.LogLevel
 	draining  bool
 	completed uint64
+}
+
+// openCall is a call without a result yet. Its window is nil unless it streams.
+type openCall struct {
+	cancel context.CancelCauseFunc
+	window *outputWindow
 }
 
 func newStream(server *server, grpc pluginv1.Function_ExecuteStreamServer) *stream {
@@ -37,7 +44,7 @@ func newStream(server *server, grpc pluginv1.Function_ExecuteStreamServer) *stre
 		grpc:   grpc,
 		out:    newOutbox(),
 		credit: credit,
-		open:   map[uint64]context.CancelCauseFunc{},
+		open:   map[uint64]openCall{},
 	}
 }
 
@@ -109,6 +116,12 @@ func (s *stream) receive(frame *pluginv1.HostFrame) {
 		s.start(frame.CallId, content.Start)
 	case *pluginv1.HostFrame_Cancel:
 		s.cancel(frame.CallId, content.Cancel.GetReason())
+	case *pluginv1.HostFrame_Credit:
+		// That of the whole stream is for plugins that send output unasked.
+		s.mu.Lock()
+		window := s.open[frame.CallId].window
+		s.mu.Unlock()
+		window.grant(int(content.Credit.GetOutputEvents()))
 	case *pluginv1.HostFrame_Drain:
 		s.mu.Lock()
 		s.draining = true
@@ -122,7 +135,8 @@ func (s *stream) receive(frame *pluginv1.HostFrame) {
 
 func (s *stream) start(callID uint64, start *pluginv1.CallStart) {
 	ctx, cancel := context.WithCancelCause(s.grpc.Context())
-	if failure := s.enter(callID, cancel); failure != nil {
+	window := newOutputWindow(int(start.GetOutputWindow()))
+	if failure := s.enter(callID, openCall{cancel, window}); failure != nil {
 		cancel(nil)
 		if callID != 0 && failure != errIgnored {
 			s.result(callID, &pluginv1.CallResult{Status: failure.toStatus()})
@@ -139,7 +153,8 @@ func (s *stream) start(callID uint64, start *pluginv1.CallStart) {
 			ctx = limited
 		}
 		defer s.server.release()
-		events, failure := s.server.run(ctx, start.GetEvent(), start.GetContext(), s.logger(callID, start.GetContext()))
+		events, failure := s.server.run(
+			ctx, start.GetEvent(), start.GetContext(), s.logger(callID, start.GetContext()), s.sender(callID, window))
 		result := &pluginv1.CallResult{Events: events}
 		if failure != nil {
 			result = &pluginv1.CallResult{Status: failure.toStatus()}
@@ -151,7 +166,7 @@ func (s *stream) start(callID uint64, start *pluginv1.CallStart) {
 var errIgnored = &Error{}
 
 // enter counts a call in. A frame without a call id, or about a call that is open, is ignored.
-func (s *stream) enter(callID uint64, cancel context.CancelCauseFunc) *Error {
+func (s *stream) enter(callID uint64, call openCall) *Error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if _, isOpen := s.open[callID]; callID == 0 || isOpen {
@@ -166,8 +181,20 @@ func (s *stream) enter(callID uint64, cancel context.CancelCauseFunc) *Error {
 	if failure := s.server.admit(); failure != nil {
 		return failure
 	}
-	s.open[callID] = cancel
+	s.open[callID] = call
 	return nil
+}
+
+// sender sends the events of a call that streams; nil for any other.
+func (s *stream) sender(callID uint64, window *outputWindow) sendEvent {
+	if window == nil {
+		return nil
+	}
+	return func(ctx context.Context, event *cloudeventsv1.CloudEvent) error {
+		output := &pluginv1.CallOutput{Events: []*cloudeventsv1.CloudEvent{event}}
+		s.out.add(&pluginv1.PluginFrame{CallId: callID, Frame: &pluginv1.PluginFrame_Output{Output: output}})
+		return window.spend(ctx)
+	}
 }
 
 // leave ends a call. The credit is given back before the result tells the host so.
@@ -185,7 +212,7 @@ func (s *stream) leave(callID uint64, result *pluginv1.CallResult) {
 
 func (s *stream) cancel(callID uint64, reason pluginv1.CallCancel_Reason) {
 	s.mu.Lock()
-	cancel := s.open[callID]
+	cancel := s.open[callID].cancel
 	s.mu.Unlock()
 	if cancel == nil {
 		return
@@ -203,8 +230,8 @@ func (s *stream) cancel(callID uint64, reason pluginv1.CallCancel_Reason) {
 func (s *stream) cancelAll(why error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, cancel := range s.open {
-		cancel(why)
+	for _, call := range s.open {
+		call.cancel(why)
 	}
 }
 

@@ -39,13 +39,23 @@ export class OutputCheck {
   #checkOutput(output: HandlerOutput): HandlerOutput {
     if (output === undefined || output === null || typeof output !== "object") return output
     if (Symbol.asyncIterator in output) return this.#checkStream(output)
-    if (Symbol.iterator in output) return Array.from(output, (event) => this.#checkEvent(event))
+    if (Array.isArray(output)) return output.map((event: EventInit) => this.#checkEvent(event))
+    if (Symbol.iterator in output) return this.#checkEach(output)
     return this.#checkEvent(output)
   }
 
   async *#checkStream(output: AsyncIterable<EventInit>): AsyncGenerator<EventInit> {
     try {
       for await (const event of output) yield this.#checkEvent(event)
+    } catch (thrown) {
+      throw this.#ownFault(thrown)
+    }
+  }
+
+  /** Lazily: who streams does not ask for the next event before it is wanted. */
+  *#checkEach(output: Iterable<EventInit>): Generator<EventInit> {
+    try {
+      for (const event of output) yield this.#checkEvent(event)
     } catch (thrown) {
       throw this.#ownFault(thrown)
     }

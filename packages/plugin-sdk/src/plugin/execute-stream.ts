@@ -4,9 +4,9 @@
  * Phases: waiting for `open` → accepted → draining (after `drain` or the host's half-close) → ended. The host gone means every open call is
  * cancelled. Exactly one `result` per call; frames about calls that are over are ignored, as are frames of a newer protocol.
  */
-import { createLogger, FnError, type Logger, type LogLevel } from "@fn/core"
+import { CreditWindow, createLogger, FnError, type Logger, type LogLevel } from "@fn/core"
 import { EnvelopeBatch, logLevelToProto, msFromDuration, statusFromError, toStruct } from "@fn/core/plugin-wire"
-import { plugin } from "@fn/proto"
+import { type cloudevents, plugin } from "@fn/proto"
 import { type ServerDuplexStream, status } from "@grpc/grpc-js"
 import type { Executions, LoadedFunction, RunningExecution } from "./executions.js"
 
@@ -18,6 +18,13 @@ export interface ExecuteStreamOptions {
   readonly callCredit: number
   /** Takes log lines of calls that are over. */
   readonly log: Logger
+}
+
+interface OpenCall {
+  /** What may still be sent of a call that streams. */
+  readonly credit: CreditWindow | undefined
+  /** Undefined while the handler has not been entered. */
+  running: RunningExecution | undefined
 }
 
 type Stream = ServerDuplexStream<plugin.HostEnvelope, plugin.PluginEnvelope>
@@ -34,8 +41,8 @@ class ExecuteStream {
   readonly #stream: Stream
   readonly #options: ExecuteStreamOptions
   readonly #batch: EnvelopeBatch<plugin.PluginFrame>
-  /** Calls without a result yet; undefined while the handler has not been entered. */
-  readonly #open = new Map<bigint, RunningExecution | undefined>()
+  /** Calls without a result yet. */
+  readonly #open = new Map<bigint, OpenCall>()
   #logFloor = plugin.LogLevel.LOG_LEVEL_UNSPECIFIED
   #accepted = false
   #draining = false
@@ -72,12 +79,15 @@ class ExecuteStream {
       case "start":
         return this.#start(callId, frame.value)
       case "cancel":
-        return this.#open.get(callId)?.cancel(cancelReason(frame.value.reason))
+        return this.#open.get(callId)?.running?.cancel(cancelReason(frame.value.reason))
+      case "credit":
+        // That of the whole stream is for plugins that send output unasked.
+        return this.#open.get(callId)?.credit?.grant(frame.value.outputEvents)
       case "drain":
         this.#draining = true
         return this.#settle()
       default:
-        return // open a second time, or output credit: results are not partial, so there is nothing to hold back
+        return // open a second time
     }
   }
 
@@ -92,32 +102,38 @@ class ExecuteStream {
     if (this.#draining) return this.#refuse(callId, FnError.of("HOST_DRAINING", "the stream is draining"))
     if (this.#open.size >= this.#options.callCredit)
       return this.#refuse(callId, FnError.of("QUEUE_FULL", `more than ${this.#options.callCredit} calls at once`))
-    this.#open.set(callId, undefined)
-    const running = this.#options.executions.start(
+    const credit = start.outputWindow > 0 ? new CreditWindow(start.outputWindow) : undefined
+    const call: OpenCall = { credit, running: undefined }
+    this.#open.set(callId, call)
+    call.running = this.#options.executions.start(
       this.#options.loaded,
       {
         event: start.event,
         context: start.context,
         timeoutMs: start.timeout && msFromDuration(start.timeout),
         log: this.#logger(callId, start.context?.invocationId),
+        output: credit && { credit, send: (event) => this.#output(callId, event) },
       },
       {
         succeeded: (events) => this.#end(callId, { events }),
         failed: (error) => this.#end(callId, { status: statusFromError(error), events: [] }),
       },
     )
-    // A synchronous handler is over by now.
-    if (this.#open.has(callId)) this.#open.set(callId, running)
   }
 
   #refuse(callId: bigint, error: FnError): void {
     this.#send(callId, { $case: "result", value: { status: statusFromError(error), events: [] } })
   }
 
+  /** One event ahead of its call's result. */
+  #output(callId: bigint, event: cloudevents.CloudEvent): void {
+    if (this.#open.has(callId)) this.#send(callId, { $case: "output", value: { events: [event] } }, sizeOf(event))
+  }
+
   #end(callId: bigint, result: plugin.CallResult): void {
     if (!this.#open.delete(callId)) return
     this.#completed++
-    const dataBytes = result.events.reduce((sum, { data }) => sum + FRAME_BYTES + (data?.$case === "binaryData" ? data.value.length : 0), 0)
+    const dataBytes = result.events.reduce((sum, event) => sum + sizeOf(event), 0)
     this.#send(callId, { $case: "result", value: result }, dataBytes)
     this.#settle()
   }
@@ -133,7 +149,7 @@ class ExecuteStream {
   #hostIsGone(): void {
     this.#batch.close()
     const gone = FnError.of("CANCELLED", "the host is gone")
-    for (const running of this.#open.values()) running?.cancel(gone)
+    for (const { running } of this.#open.values()) running?.cancel(gone)
     this.#open.clear()
   }
 
@@ -161,6 +177,10 @@ class ExecuteStream {
     if (this.#logFloor === plugin.LogLevel.LOG_LEVEL_OFF) return false
     return logLevelToProto(level) >= this.#logFloor
   }
+}
+
+function sizeOf({ data }: cloudevents.CloudEvent): number {
+  return FRAME_BYTES + (data?.$case === "binaryData" ? data.value.length : 0)
 }
 
 function cancelReason(reason: plugin.CallCancel_Reason): FnError {

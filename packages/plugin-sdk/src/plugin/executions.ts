@@ -4,6 +4,7 @@
  */
 import {
   type CloudEvent,
+  type CreditWindow,
   DeadlineSweep,
   ExecutionContext,
   eventFromProto,
@@ -15,6 +16,7 @@ import {
   type HandlerOutput,
   handlerError,
   type Logger,
+  outputToSink,
   outputToWire,
   type WireEvent,
 } from "@fn/core"
@@ -35,6 +37,15 @@ export interface ExecutionRequest {
   /** Time left; undefined: no limit. */
   readonly timeoutMs: number | undefined
   readonly log: Logger
+  /** Where events go as they come; absent: all with the outcome. */
+  readonly output?: StreamedOutput | undefined
+}
+
+/** The way out of a call that streams. */
+export interface StreamedOutput {
+  /** What may still be sent. */
+  readonly credit: CreditWindow
+  readonly send: (event: cloudevents.CloudEvent) => void
 }
 
 /** A running call. */
@@ -50,9 +61,9 @@ export interface ExecutionOutcome {
 
 /** Runs calls and knows how many are left. */
 export class Executions {
-  readonly #running = new Set<ExecutionContext>()
-  readonly #deadlines = new DeadlineSweep<ExecutionContext>((context) =>
-    context.abort(FnError.of("FUNCTION_TIMEOUT", "the time of this execution is over")),
+  readonly #running = new Set<StartedExecution>()
+  readonly #deadlines = new DeadlineSweep<StartedExecution>((execution) =>
+    execution.cancel(FnError.of("FUNCTION_TIMEOUT", "the time of this execution is over")),
   )
   #idle: (() => void) | undefined
   #draining = false
@@ -76,25 +87,31 @@ export class Executions {
       return undefined
     }
     const context = contextOf(loaded, request)
-    const slot = request.timeoutMs === undefined ? undefined : this.#deadlines.add(context, performance.now() + request.timeoutMs)
-    this.#running.add(context)
+    const started = new StartedExecution(context, request.output?.credit)
+    const slot = request.timeoutMs === undefined ? undefined : this.#deadlines.add(started, performance.now() + request.timeoutMs)
+    this.#running.add(started)
     const end = (): void => {
-      if (slot !== undefined) this.#deadlines.delete(context, slot)
-      this.#running.delete(context)
+      if (slot !== undefined) this.#deadlines.delete(started, slot)
+      this.#running.delete(started)
       context.abort(FnError.of("CANCELLED", "the execution is over"))
       if (this.#running.size === 0) this.#idle?.()
     }
-    run(loaded, event, context, {
-      succeeded: (events) => {
-        end()
-        outcome.succeeded(events)
+    run(
+      loaded,
+      event,
+      { context, output: request.output },
+      {
+        succeeded: (events) => {
+          end()
+          outcome.succeeded(events)
+        },
+        failed: (error) => {
+          end()
+          outcome.failed(error)
+        },
       },
-      failed: (error) => {
-        end()
-        outcome.failed(error)
-      },
-    })
-    return { cancel: (reason) => context.abort(reason) }
+    )
+    return started
   }
 
   /** Refuses further calls and waits for those that run, at most `graceMs`. Resolves with how many were still running then. */
@@ -126,8 +143,28 @@ function contextOf({ fn, config, secrets }: LoadedFunction, { context, timeoutMs
   })
 }
 
+class StartedExecution implements RunningExecution {
+  readonly #context: ExecutionContext
+  readonly #credit: CreditWindow | undefined
+
+  constructor(context: ExecutionContext, credit: CreditWindow | undefined) {
+    this.#context = context
+    this.#credit = credit
+  }
+
+  cancel(reason: FnError): void {
+    this.#context.abort(reason)
+    this.#credit?.close(reason)
+  }
+}
+
 /** One tick for a synchronous handler: its result then leaves with the others of that tick. */
-function run({ module, fn }: LoadedFunction, event: CloudEvent, context: ExecutionContext, outcome: ExecutionOutcome): void {
+function run(
+  { module, fn }: LoadedFunction,
+  event: CloudEvent,
+  { context, output: streamed }: { context: ExecutionContext; output: StreamedOutput | undefined },
+  outcome: ExecutionOutcome,
+): void {
   const fail = (thrown: unknown): void => outcome.failed(failure(thrown, context))
   const succeed = (wires: WireEvent[]): void => outcome.succeeded(wires.map(eventToProto))
   const finish = (output: HandlerOutput): void => {
@@ -137,11 +174,22 @@ function run({ module, fn }: LoadedFunction, event: CloudEvent, context: Executi
   }
   try {
     const output = module.execute(event, context)
-    if (isPromise(output)) output.then(finish).catch(fail)
+    if (streamed) stream(output, fn, streamed).then(() => succeed([]), fail)
+    else if (isPromise(output)) output.then(finish).catch(fail)
     else finish(output)
   } catch (thrown) {
     fail(thrown)
   }
+}
+
+/** Sends what the handler yields as it comes, and asks it for more only where there is credit. */
+function stream(output: HandlerOutput | Promise<HandlerOutput>, fn: FunctionIdentity, { credit, send }: StreamedOutput): Promise<void> {
+  return outputToSink(output, fn, {
+    write: (event) => {
+      send(eventToProto(event))
+      return credit.spend()
+    },
+  })
 }
 
 function failure(thrown: unknown, context: ExecutionContext): FnError {

@@ -79,7 +79,11 @@ class Server {
       name,
       version,
       type: plugin.FunctionType.FUNCTION_TYPE_STATELESS,
-      capabilities: [plugin.Capability.CAPABILITY_EXECUTE_STREAM, plugin.Capability.CAPABILITY_CANCEL],
+      capabilities: [
+        plugin.Capability.CAPABILITY_EXECUTE_STREAM,
+        plugin.Capability.CAPABILITY_CANCEL,
+        plugin.Capability.CAPABILITY_PARTIAL_OUTPUT,
+      ],
       description: description ?? "",
       accepts: [...(this.#module.accepts ?? [])],
       emits: [...(this.#module.emits ?? [])],

@@ -82,7 +82,7 @@ const (
 	Capability_CAPABILITY_EXECUTE_STREAM Capability = 1
 	Capability_CAPABILITY_PROGRESS       Capability = 2
 	Capability_CAPABILITY_CANCEL         Capability = 3
-	Capability_CAPABILITY_PARTIAL_OUTPUT Capability = 7 // may send Output frames before Result
+	Capability_CAPABILITY_PARTIAL_OUTPUT Capability = 7 // sends events as they come where CallStart.output_window asks for it
 )
 
 // Enum value maps for Capability.
@@ -1506,10 +1506,12 @@ func (x *StreamAccepted) GetMaxBatchFrames() uint32 {
 }
 
 type CallStart struct {
-	state         protoimpl.MessageState    `protogen:"open.v1"`
-	Event         *cloudeventsv1.CloudEvent `protobuf:"bytes,1,opt,name=event,proto3" json:"event,omitempty"`
-	Context       *CallContext              `protobuf:"bytes,2,opt,name=context,proto3" json:"context,omitempty"`
-	Timeout       *durationpb.Duration      `protobuf:"bytes,3,opt,name=timeout,proto3" json:"timeout,omitempty"` // relative to arrival; absent = none
+	state   protoimpl.MessageState    `protogen:"open.v1"`
+	Event   *cloudeventsv1.CloudEvent `protobuf:"bytes,1,opt,name=event,proto3" json:"event,omitempty"`
+	Context *CallContext              `protobuf:"bytes,2,opt,name=context,proto3" json:"context,omitempty"`
+	Timeout *durationpb.Duration      `protobuf:"bytes,3,opt,name=timeout,proto3" json:"timeout,omitempty"` // relative to arrival; absent = none
+	// Above 0: send events in Output frames as they come, so many before Credit frames of this call_id give more. 0 = all in the Result.
+	OutputWindow  uint32 `protobuf:"varint,4,opt,name=output_window,json=outputWindow,proto3" json:"output_window,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1563,6 +1565,13 @@ func (x *CallStart) GetTimeout() *durationpb.Duration {
 		return x.Timeout
 	}
 	return nil
+}
+
+func (x *CallStart) GetOutputWindow() uint32 {
+	if x != nil {
+		return x.OutputWindow
+	}
+	return 0
 }
 
 type CallCancel struct {
@@ -1713,6 +1722,7 @@ func (x *CallResult) GetUsage() *Usage {
 	return nil
 }
 
+// Of call_id 0: calls, and output events of all calls without a window of their own. Of another: output events of that call.
 type Credit struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Calls         uint32                 `protobuf:"varint,1,opt,name=calls,proto3" json:"calls,omitempty"`
@@ -2188,11 +2198,12 @@ const file_fn_plugin_v1_function_proto_rawDesc = "" +
 	"\x0eStreamAccepted\x12\x1f\n" +
 	"\vcall_credit\x18\x01 \x01(\rR\n" +
 	"callCredit\x12(\n" +
-	"\x10max_batch_frames\x18\x02 \x01(\rR\x0emaxBatchFrames\"\xaa\x01\n" +
+	"\x10max_batch_frames\x18\x02 \x01(\rR\x0emaxBatchFrames\"\xcf\x01\n" +
 	"\tCallStart\x123\n" +
 	"\x05event\x18\x01 \x01(\v2\x1d.io.cloudevents.v1.CloudEventR\x05event\x123\n" +
 	"\acontext\x18\x02 \x01(\v2\x19.fn.plugin.v1.CallContextR\acontext\x123\n" +
-	"\atimeout\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\atimeout\"\xac\x01\n" +
+	"\atimeout\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\atimeout\x12#\n" +
+	"\routput_window\x18\x04 \x01(\rR\foutputWindow\"\xac\x01\n" +
 	"\n" +
 	"CallCancel\x127\n" +
 	"\x06reason\x18\x01 \x01(\x0e2\x1f.fn.plugin.v1.CallCancel.ReasonR\x06reason\"e\n" +

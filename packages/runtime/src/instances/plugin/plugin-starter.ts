@@ -99,10 +99,9 @@ class PluginStart {
     const description = await this.#describe(client)
     await this.#initialize(client)
     let instance: PluginInstance | undefined
-    const maxReceiveBytes = Number(description.maxReceiveBytes) || DEFAULT_RECEIVE_BYTES
     const calls: PluginCalls = description.capabilities.includes(plugin.Capability.CAPABILITY_EXECUTE_STREAM)
-      ? await this.#openStream(client, maxReceiveBytes, (thrown) => void instance?.broke(thrown))
-      : new UnaryCalls(client, { maxReceiveBytes, explain: (thrown) => callError(process, thrown) })
+      ? await this.#openStream(client, description, (thrown) => void instance?.broke(thrown))
+      : new UnaryCalls(client, { maxReceiveBytes: receiveBytesOf(description), explain: (thrown) => callError(process, thrown) })
     instance = new PluginInstance({
       id: this.#spec.fn.instance,
       process,
@@ -141,7 +140,11 @@ class PluginStart {
     if (error) throw error
   }
 
-  async #openStream(client: plugin.FunctionClient, maxReceiveBytes: number, onBroken: (thrown: unknown) => void): Promise<StreamCalls> {
+  async #openStream(
+    client: plugin.FunctionClient,
+    description: plugin.DescribeResponse,
+    onBroken: (thrown: unknown) => void,
+  ): Promise<StreamCalls> {
     let ready = false
     return await new Promise<StreamCalls>((resolve, reject) => {
       const timer = setTimeout(
@@ -150,7 +153,8 @@ class PluginStart {
       )
       const calls = new StreamCalls(client.executeStream(), {
         streamId: this.#spec.fn.instance,
-        maxReceiveBytes,
+        maxReceiveBytes: receiveBytesOf(description),
+        partialOutput: description.capabilities.includes(plugin.Capability.CAPABILITY_PARTIAL_OUTPUT),
         logger: this.#spec.logger,
         onBroken: (thrown) => (ready ? onBroken(thrown) : fail(thrown)),
       })
@@ -178,6 +182,10 @@ class PluginStart {
   #left(): number {
     return Math.max(1, this.#deadline - Date.now())
   }
+}
+
+function receiveBytesOf({ maxReceiveBytes }: plugin.DescribeResponse): number {
+  return Number(maxReceiveBytes) || DEFAULT_RECEIVE_BYTES
 }
 
 function outputOf(onLine: (line: string) => void): (bytes: Buffer) => void {

@@ -4,10 +4,11 @@
  * The host opens; the plugin accepts with a credit of calls; past the credit, calls wait here for a result. Each call ends by exactly one
  * result. The stream ends with the process: its owner is plugin-instance.ts.
  */
-import { eventFromProto, eventToProto, FnError, type Logger, type WireEvent } from "@fn/core"
+import { type EventSink, eventFromProto, eventToProto, FnError, INSTANCE_STREAM_WINDOW, type Logger, type WireEvent } from "@fn/core"
 import { durationFromMs, EnvelopeBatch, errorFromStatus, logLevelFromProto } from "@fn/core/plugin-wire"
 import { type cloudevents, plugin } from "@fn/proto"
 import type { ClientDuplexStream } from "@grpc/grpc-js"
+import { EventRelay } from "../event-relay.js"
 import type { Execution } from "../instance.js"
 import type { PluginCalls } from "./plugin-calls.js"
 
@@ -16,6 +17,8 @@ export interface StreamCallsOptions {
   readonly streamId: string
   /** Largest message the plugin takes. */
   readonly maxReceiveBytes: number
+  /** It sends events as they come where it is asked to; else those of its result are all there is. */
+  readonly partialOutput: boolean
   readonly logger: Logger
   /** The stream broke though nobody ended it. */
   readonly onBroken: (thrown: unknown) => void
@@ -24,6 +27,8 @@ export interface StreamCallsOptions {
 interface Call {
   readonly execution: Execution
   readonly outputs: cloudevents.CloudEvent[]
+  /** Where the events of a call that streams go. */
+  relay?: EventRelay
   resolve(events: WireEvent[]): void
   reject(error: FnError): void
 }
@@ -32,7 +37,7 @@ type Stream = ClientDuplexStream<plugin.HostEnvelope, plugin.PluginEnvelope>
 
 /** A frame without its event's data. */
 const FRAME_BYTES = 512
-/** Output events a plugin may send before we took them; we take them at once. */
+/** Output events a plugin may send, unasked, before we took them; we take them at once. */
 const OUTPUT_CREDIT = 1_024
 
 export class StreamCalls implements PluginCalls {
@@ -112,10 +117,12 @@ export class StreamCalls implements PluginCalls {
     const callId = this.#nextCallId++
     this.#open.set(callId, call)
     call.execution.cancel = (reason) => this.#cancel(callId, reason)
+    if (call.execution.sink && this.#options.partialOutput) call.relay = this.#relay(callId, call.execution.sink)
     const value: plugin.CallStart = {
       event: eventToProto(event),
       context: { invocationId, attempt, metadata: {} },
       ...(deadline === Number.POSITIVE_INFINITY ? {} : { timeout: durationFromMs(Math.max(0, deadline - Date.now())) }),
+      outputWindow: call.relay ? INSTANCE_STREAM_WINDOW : 0,
     }
     this.#send(callId, { $case: "start", value }, sizeBytes)
   }
@@ -155,17 +162,44 @@ export class StreamCalls implements PluginCalls {
     if (!call) return // a race with our own end of the call
     this.#open.delete(callId)
     this.#startWaiting()
+    if (!call.relay) return this.#settle(call, result)
+    // After what the function yielded before.
+    call.relay.end((failure) => (failure ? call.reject(failure) : this.#settle(call, result)))
+  }
+
+  #settle(call: Call, result: plugin.CallResult): void {
     if (result.status && result.status.code !== 0) return call.reject(errorFromStatus(result.status))
     try {
-      call.resolve([...call.outputs, ...result.events].map(eventFromProto))
+      call.resolve(eventsOf([...call.outputs, ...result.events]))
     } catch (thrown) {
-      call.reject(badOutput(thrown))
+      call.reject(FnError.from(thrown))
     }
   }
 
   #output(callId: bigint, events: cloudevents.CloudEvent[]): void {
-    this.#open.get(callId)?.outputs.push(...events)
+    const call = this.#open.get(callId)
+    if (call?.relay) return this.#relayed(callId, call, call.relay, events)
+    call?.outputs.push(...events)
     this.#send(0n, { $case: "credit", value: { calls: 0, outputEvents: events.length } })
+  }
+
+  #relay(callId: bigint, sink: EventSink): EventRelay {
+    return new EventRelay(sink, {
+      window: INSTANCE_STREAM_WINDOW,
+      grant: (count) => this.#send(callId, { $case: "credit", value: { calls: 0, outputEvents: count } }),
+      failed: (error) => this.#cancel(callId, error),
+    })
+  }
+
+  /** A call whose output is no good is answered at once; it stays open until the plugin ends it, since it holds one of its slots. */
+  #relayed(callId: bigint, call: Call, relay: EventRelay, protos: cloudevents.CloudEvent[]): void {
+    try {
+      relay.push(eventsOf(protos))
+    } catch (thrown) {
+      const error = FnError.from(thrown)
+      call.reject(error.code === "internal" ? FnError.of("PLUGIN_PROTOCOL", error.message) : error)
+      this.#cancel(callId, error)
+    }
   }
 
   #log(callId: bigint, { level, message, attributes }: plugin.LogRecord): void {
@@ -192,6 +226,15 @@ export class StreamCalls implements PluginCalls {
 
   #send(callId: bigint, frame: NonNullable<plugin.HostFrame["frame"]>, sizeBytes?: number): void {
     this.#batch.add({ callId, frame }, sizeBytes)
+  }
+}
+
+/** Events of a plugin. @throws {FnError} BAD_OUTPUT */
+function eventsOf(protos: readonly cloudevents.CloudEvent[]): WireEvent[] {
+  try {
+    return protos.map(eventFromProto)
+  } catch (thrown) {
+    throw badOutput(thrown)
   }
 }
 

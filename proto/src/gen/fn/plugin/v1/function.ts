@@ -70,7 +70,7 @@ export enum Capability {
   CAPABILITY_EXECUTE_STREAM = 1,
   CAPABILITY_PROGRESS = 2,
   CAPABILITY_CANCEL = 3,
-  /** CAPABILITY_PARTIAL_OUTPUT - may send Output frames before Result */
+  /** CAPABILITY_PARTIAL_OUTPUT - sends events as they come where CallStart.output_window asks for it */
   CAPABILITY_PARTIAL_OUTPUT = 7,
   UNRECOGNIZED = -1,
 }
@@ -381,7 +381,11 @@ export interface CallStart {
     | CallContext
     | undefined;
   /** relative to arrival; absent = none */
-  timeout?: Duration | undefined;
+  timeout?:
+    | Duration
+    | undefined;
+  /** Above 0: send events in Output frames as they come, so many before Credit frames of this call_id give more. 0 = all in the Result. */
+  outputWindow: number;
 }
 
 export interface CallCancel {
@@ -444,6 +448,7 @@ export interface CallResult {
   usage?: Usage | undefined;
 }
 
+/** Of call_id 0: calls, and output events of all calls without a window of their own. Of another: output events of that call. */
 export interface Credit {
   calls: number;
   outputEvents: number;
@@ -3049,7 +3054,7 @@ export const StreamAccepted: MessageFns<StreamAccepted> = {
 };
 
 function createBaseCallStart(): CallStart {
-  return { event: undefined, context: undefined, timeout: undefined };
+  return { event: undefined, context: undefined, timeout: undefined, outputWindow: 0 };
 }
 
 export const CallStart: MessageFns<CallStart> = {
@@ -3062,6 +3067,9 @@ export const CallStart: MessageFns<CallStart> = {
     }
     if (message.timeout !== undefined) {
       Duration.encode(message.timeout, writer.uint32(26).fork()).join();
+    }
+    if (message.outputWindow !== 0) {
+      writer.uint32(32).uint32(message.outputWindow);
     }
     return writer;
   },
@@ -3103,6 +3111,14 @@ export const CallStart: MessageFns<CallStart> = {
             message.timeout = Duration.decode(reader, reader.uint32());
             continue;
           }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.outputWindow = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3120,6 +3136,11 @@ export const CallStart: MessageFns<CallStart> = {
       event: isSet(object.event) ? CloudEvent.fromJSON(object.event) : undefined,
       context: isSet(object.context) ? CallContext.fromJSON(object.context) : undefined,
       timeout: isSet(object.timeout) ? Duration.fromJSON(object.timeout) : undefined,
+      outputWindow: isSet(object.outputWindow)
+        ? globalThis.Number(object.outputWindow)
+        : isSet(object.output_window)
+        ? globalThis.Number(object.output_window)
+        : 0,
     };
   },
 
@@ -3133,6 +3154,9 @@ export const CallStart: MessageFns<CallStart> = {
     }
     if (message.timeout !== undefined) {
       obj.timeout = Duration.toJSON(message.timeout);
+    }
+    if (message.outputWindow !== 0) {
+      obj.outputWindow = Math.round(message.outputWindow);
     }
     return obj;
   },
@@ -3151,6 +3175,7 @@ export const CallStart: MessageFns<CallStart> = {
     message.timeout = (object.timeout !== undefined && object.timeout !== null)
       ? Duration.fromPartial(object.timeout)
       : undefined;
+    message.outputWindow = object.outputWindow ?? 0;
     return message;
   },
 };
