@@ -1,7 +1,8 @@
 import { mkdtemp, rm } from "node:fs/promises"
-import { tmpdir } from "node:os"
+import { homedir, tmpdir } from "node:os"
 import { join } from "node:path"
 import { setTimeout as delay } from "node:timers/promises"
+import { FnError } from "@fn/core"
 import type { NatsConnection } from "@nats-io/transport-node"
 import { connectNats } from "../src/connection/connect.js"
 import type { NatsOptions } from "../src/connection/options.js"
@@ -16,6 +17,30 @@ let binary: Promise<string> | undefined
 export function serverBinary(): Promise<string> {
   binary ??= findNatsServer({ onProgress: (line) => process.stderr.write(`${line}\n`) }).then(({ path }) => path)
   return binary
+}
+
+let oldBinary: Promise<string | undefined> | undefined
+
+/** The usual server and 2.9.10 as Debian 12 packages it; only the first, said aloud, where the other is not to be had. */
+export async function serverBinaries(what: string): Promise<{ server: string; binary: string }[]> {
+  const usual = { server: "the usual nats-server", binary: await serverBinary() }
+  oldBinary ??= findOldBinary()
+  const binary = await oldBinary
+  if (binary !== undefined) return [usual, { server: "nats-server 2.9.10", binary }]
+  console.warn(`SKIPPED: needs debian-12: ${what} on nats-server 2.9`)
+  return [usual]
+}
+
+async function findOldBinary(): Promise<string | undefined> {
+  const cacheDir = join(process.env.XDG_CACHE_HOME || join(homedir(), ".cache"), "fn", "nats-server-debian")
+  const env = { ...process.env, PATH: "/usr/bin:/bin", FN_NATS_SERVER: undefined }
+  try {
+    const { path, version } = await findNatsServer({ cacheDir, env, fetch: ["debian"], systemFolders: [] })
+    return version === "2.9.10" ? path : undefined
+  } catch (thrown) {
+    if (FnError.is(thrown) && thrown.reason === "NATS_SERVER_MISSING") return undefined
+    throw thrown
+  }
 }
 
 /** A server with its connections and its store, for one test. */

@@ -14,7 +14,8 @@ const WRONG_LAST_SEQUENCE: ReadonlySet<number> = new Set([10071, 10164])
 const FULL: ReadonlySet<number> = new Set([10023, 10028, 10047, 10077])
 const OFF: ReadonlySet<number> = new Set([10039, 10076])
 const TOO_LARGE = 10054
-const PASSING: ReadonlySet<number> = new Set([JsCode.systemUnavailable, JsCode.duplicateInProcess])
+const TOO_MANY_REQUESTS = 10167
+const PASSING: ReadonlySet<number> = new Set([JsCode.systemUnavailable, JsCode.duplicateInProcess, TOO_MANY_REQUESTS])
 
 /** The subject of a call of JetStream's API, in a domain if there is one. */
 export function apiSubject(call: string, jsDomain?: string): string {
@@ -28,16 +29,19 @@ export interface ApiError {
   readonly description?: string
 }
 
-/** An error of JetStream's API as one of ours; `details.errCode` is the server's number. */
+/** An error of JetStream's API as one of ours; `details.errCode` is the server's number, `details.status` its kind as in HTTP. */
 export function errorFromApi(error: ApiError, attempted: string): FnError {
   const errCode = error.err_code ?? 0
   const message = `${attempted}: ${error.description ?? `JetStream error ${errCode}`}`
-  return FnError.of(reasonOf(errCode), message, { details: { errCode } })
+  return FnError.of(reasonOf(errCode), message, { details: { errCode, status: error.code } })
 }
 
 /** Whether a refusal of the server will pass by itself within seconds. */
 export function isPassing(error: FnError): boolean {
-  return error.reason === "JETSTREAM_UNAVAILABLE" || PASSING.has(Number(error.details?.errCode))
+  if (error.reason !== "JETSTREAM_UNAVAILABLE") return false
+  const { status, errCode } = error.details ?? {}
+  // Without a status nobody answered. What the server calls the question's own fault stays so.
+  return status === undefined || Number(status) >= 500 || PASSING.has(Number(errCode))
 }
 
 function reasonOf(

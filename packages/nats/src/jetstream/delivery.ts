@@ -3,6 +3,8 @@ import type { NatsConnection } from "@nats-io/transport-node"
 import { publishRaw } from "../inbox/raw.js"
 import type { ReplyInbox } from "../inbox/reply-inbox.js"
 
+const NS_PER_MS = 1_000_000
+
 /** What the acknowledgement subject of a delivery says. */
 export interface DeliveryInfo {
   readonly stream: string
@@ -54,7 +56,7 @@ export async function ackAndWait(inbox: ReplyInbox, ackSubject: string, timeoutM
 
 /** Gives the message back, to be delivered again after `delayMs`. */
 export function nak(nc: NatsConnection, ackSubject: string, delayMs: number): void {
-  publishRaw(nc, ackSubject, `-NAK {"delay":${Math.max(0, Math.round(delayMs))}000000}`)
+  publishRaw(nc, ackSubject, `-NAK {"delay":${Math.max(0, Math.round(delayMs)) * NS_PER_MS}}`)
 }
 
 /** Extends the time the server waits for an acknowledgement by another `ack_wait`. */

@@ -72,7 +72,7 @@ async function publishOnce(inbox: ReplyInbox, subject: string, options: PublishA
 function readPubAck(payload: Uint8Array, subject: string): PubAck {
   let ack: { stream?: unknown; seq?: unknown; duplicate?: unknown; error?: ApiError }
   try {
-    ack = JSON.parse(Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength).toString("utf8")) as typeof ack
+    ack = (JSON.parse(Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength).toString("utf8")) as typeof ack | null) ?? {}
   } catch (thrown) {
     throw FnError.of("JETSTREAM_UNAVAILABLE", `what answers on ${subject} is no stream: ${messageOf(thrown)}`)
   }

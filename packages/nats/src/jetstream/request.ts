@@ -38,6 +38,7 @@ export async function requestApi<Answer extends object>(inbox: ReplyInbox, call:
   let answer: Answer & { readonly error?: ApiError }
   try {
     answer = JSON.parse(Buffer.from(reply.data).toString("utf8")) as typeof answer
+    if (typeof answer !== "object" || answer === null) throw new TypeError("no object")
   } catch (thrown) {
     throw FnError.of("JETSTREAM_UNAVAILABLE", `what answers ${call} is not JetStream: ${messageOf(thrown)}`)
   }

@@ -1,8 +1,9 @@
 /** Reading single messages of a stream by its direct-get API: no consumer, one round trip, from any replica. */
-import { FnError, headerLine, messageOf, readHeaderBlock } from "@fn/core"
+import { FnError, headerLine, readHeaderBlock } from "@fn/core"
 import { rawHeaders } from "../inbox/raw.js"
 import type { ReplyInbox } from "../inbox/reply-inbox.js"
-import { type ApiError, apiSubject, errorFromApi, JsCode } from "./api.js"
+import { apiSubject, JsCode } from "./api.js"
+import { requestApi } from "./request.js"
 
 /** A message as a stream keeps it. */
 export interface StoredMessage {
@@ -31,7 +32,11 @@ export interface ReadOptions {
 const DEFAULT_TIMEOUT_MS = 5_000
 const NOTHING = new Uint8Array(0)
 
-/** A stored message; undefined when there is none. @throws {FnError} JETSTREAM_UNAVAILABLE, NOT_SET_UP, DISCONNECTED, DEADLINE_EXCEEDED, CANCELLED */
+/**
+ * A stored message; undefined when there is none.
+ * @throws {FnError} JETSTREAM_UNAVAILABLE, NOT_SET_UP, DISCONNECTED, DEADLINE_EXCEEDED (servers before 2.10 are silent about streams that are
+ *   not there), CANCELLED
+ */
 export async function findMessage(
   inbox: ReplyInbox,
   stream: string,
@@ -78,8 +83,7 @@ async function readDirect(
 }
 
 interface LeaderAnswer {
-  readonly error?: ApiError
-  readonly message?: { subject: string; seq: number; time: string; hdrs?: string; data?: string }
+  readonly message: { subject: string; seq: number; time: string; hdrs?: string; data?: string }
 }
 
 async function readFromLeader(
@@ -88,19 +92,10 @@ async function readFromLeader(
   query: MessageQuery,
   options: ReadOptions,
 ): Promise<StoredMessage | undefined> {
-  const reply = await inbox.request(apiSubject(`STREAM.MSG.GET.${stream}`, options.jsDomain), {
-    data: JSON.stringify(requestOf(query)),
-    timeoutMs: options.timeoutMs ?? DEFAULT_TIMEOUT_MS,
-    signal: options.signal,
-  })
-  let answer: LeaderAnswer
-  try {
-    answer = JSON.parse(Buffer.from(reply.data).toString("utf8")) as LeaderAnswer
-  } catch (thrown) {
-    throw FnError.of("JETSTREAM_UNAVAILABLE", `reading stream ${stream}: ${messageOf(thrown)}`)
-  }
-  if (answer.error?.err_code === JsCode.noMessage) return undefined
-  if (answer.error || !answer.message) throw errorFromApi(answer.error ?? { code: 500 }, `reading stream ${stream}`)
+  const { jsDomain, timeoutMs, signal } = options
+  const request = { body: requestOf(query), jsDomain, signal, ...(timeoutMs === undefined ? {} : { timeoutMs }) }
+  const answer = await requestApi<LeaderAnswer>(inbox, `STREAM.MSG.GET.${stream}`, request).catch(unlessMissing)
+  if (!answer) return undefined
   const { subject, seq, time, hdrs, data } = answer.message
   let lines = ""
   if (hdrs) {
@@ -109,6 +104,12 @@ async function readFromLeader(
     })
   }
   return { subject, seq, storedAt: Date.parse(time), lines, data: data ? Buffer.from(data, "base64") : NOTHING }
+}
+
+function unlessMissing(thrown: unknown): undefined {
+  const error = FnError.from(thrown)
+  if (error.details?.errCode !== JsCode.noMessage) throw error
+  return undefined
 }
 
 /** Headers that a server put on or acted on: never copied when a message is published again. */
