@@ -1,4 +1,6 @@
-import { FnError, type FunctionRef, newId, type WireEvent } from "@fn/core"
+import { FnError, newId, type WireEvent } from "@fn/core"
+import type { CallTarget } from "./call-target.js"
+import type { CarriedData } from "./claim-check.js"
 import type { KnownFunction } from "./function-directory.js"
 import { CallPulse, type WatchedCall } from "./lost-call-watch.js"
 import type { CallOptions } from "./options.js"
@@ -13,14 +15,7 @@ export interface OngoingCall {
   cancel(why?: string): void
 }
 
-/** The function a call is for, parsed once per text. */
-export interface CallTarget {
-  readonly ref: FunctionRef
-  /** `namespace/name`. */
-  readonly key: string
-  /** `Fn-Version` line, or nothing. */
-  readonly versionLine: string
-}
+const NOTHING = new Uint8Array(0)
 
 /** A call from its start to its end, whatever comes first: reply, error, deadline, cancel, loss of host or connection. */
 export class Call implements OngoingCall, WatchedCall {
@@ -40,6 +35,11 @@ export class Call implements OngoingCall, WatchedCall {
   token = 0
   /** Slot of the deadline, -1 without one. */
   deadlineSlot = -1
+  /** What its message carries: the event's data, or header lines that say where the data is. */
+  body: Uint8Array
+  bodyLines = ""
+  /** Object its data is stored in; undefined until that is decided, empty when it stays in the message. */
+  payload: string | undefined
   /** How often it was sent: again only when nobody was there to take it. */
   sends = 0
   ended = false
@@ -55,6 +55,7 @@ export class Call implements OngoingCall, WatchedCall {
     hooks: { onEnd: (call: Call, error: FnError | undefined) => void; onCancel: (call: Call) => void },
   ) {
     this.wire = wire
+    this.body = wire.data ?? NOTHING
     this.timeoutMs = options.timeoutMs
     this.signal = options.signal
     this.#onEnd = hooks.onEnd
@@ -74,6 +75,13 @@ export class Call implements OngoingCall, WatchedCall {
   timeLeftMs(): number | undefined {
     if (this.timeoutMs === undefined) return undefined
     return Math.max(1, Math.ceil(this.timeoutMs - (performance.now() - this.startedAt)))
+  }
+
+  /** It is decided how its data travels. */
+  carry({ body, bodyLines, payload }: CarriedData): void {
+    this.body = body
+    this.bodyLines = bodyLines
+    this.payload = payload ?? ""
   }
 
   finish(events: WireEvent[]): void {

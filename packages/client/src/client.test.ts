@@ -19,7 +19,7 @@ describe("R-IV-1: a call", () => {
     const [call] = platform.peer.calls
     expect(call?.headers.get(Header.invocationId)).toMatch(/^[A-Za-z0-9_-]{22}$/)
     expect(call?.headers.get(Header.revision)).toBe(String(revision))
-    expect(call?.headers.get(Header.accept)).toBe("started")
+    expect(call?.headers.get(Header.accept)).toBe("started payload-ref")
     expect(call?.headers.has(Header.version)).toBe(false)
     expect(Number(call?.headers.get(Header.timeoutMs))).toBeGreaterThan(4_000)
     expect(Number(call?.headers.get(Header.timeoutMs))).toBeLessThanOrEqual(5_000)

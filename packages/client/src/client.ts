@@ -2,6 +2,7 @@ import type { CloudEvent, FnError, FunctionRef, WireEvent } from "@fn/core"
 import { connectNats } from "@fn/nats"
 import { connectRegistry } from "@fn/registry"
 import type { OngoingCall } from "./call.js"
+import type { DurableClient } from "./durable/durable-client.js"
 import type { EventDataOf, EventInputOf, EventTypeOf, OutputOf, RefOf } from "./functions.js"
 import { NatsClient } from "./nats-client.js"
 import type { CallOptions, InvokeOptions, OwnConnectionOptions, RefInput, SharedConnectionOptions } from "./options.js"
@@ -15,7 +16,7 @@ export type InvokeResult<Event = CloudEvent> =
  * Invokes functions. `Functions` is `typeof import("./functions.js")` where the functions' types are at hand: then names, data and results
  * are checked by the compiler.
  */
-export interface Client<Functions = unknown> extends AsyncDisposable {
+export interface Client<Functions = unknown> extends DurableClient<Functions>, AsyncDisposable {
   /**
    * Runs a function with one event and gives its events: none, one or many.
    *
@@ -23,7 +24,8 @@ export interface Client<Functions = unknown> extends AsyncDisposable {
    * filled in. A call is sent once: whether to repeat one that failed is the caller's choice (`error.retryable`).
    * @throws {FnError} invalid_argument for a bad name, event or version; not_found FUNCTION_NOT_FOUND, VERSION_NOT_FOUND;
    *   unavailable NO_HOST (nobody can run it), HOST_LOST (its host died within the last 3 s), DISCONNECTED;
-   *   deadline_exceeded; cancelled; resource_exhausted PAYLOAD_TOO_LARGE; and whatever the function or its host answers
+   *   deadline_exceeded; cancelled; resource_exhausted PAYLOAD_TOO_LARGE (more than 64 MiB, or than the server takes where nothing can be
+   *   stored), with a key QUEUE_FULL; and whatever the function or its host answers
    */
   invoke<Ref extends RefOf<Functions>>(
     ref: Ref | FunctionRef,
@@ -85,7 +87,7 @@ export async function connectClient<Functions = unknown>(
   try {
     const registry = await connectRegistry(nc, { prefix: options.prefix, jsDomain: options.jsDomain })
     const owned = [() => registry.close(), () => nc.close()]
-    return new NatsClient(nc, registry, options.prefix, { source, instruments }, owned) as Client<Functions>
+    return new NatsClient(nc, registry, options.prefix, { source, instruments, jsDomain: options.jsDomain }, owned) as Client<Functions>
   } catch (thrown) {
     await nc.close()
     throw thrown

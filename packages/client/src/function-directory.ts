@@ -14,6 +14,8 @@ export interface KnownFunction {
   revision: number
   /** Header lines that are the same for every call until the record changes. */
   headerLines: string
+  /** Invocations that may wait in its queue, where fewer than the stream takes. */
+  maxPending: number | undefined
 }
 
 /** Functions followed at the same time. One costs a literal subscription and some 500 bytes; the least recently added goes first. */
@@ -78,7 +80,16 @@ export class FunctionDirectory {
   async #follow(ref: FunctionRef, key: string): Promise<KnownFunction> {
     const entry = await this.#registry.findFunction(ref)
     if (!entry) throw notFound(ref)
-    const fn: KnownFunction = { namespace: ref.namespace, name: ref.name, key, language: "", subject: "", revision: 0, headerLines: "" }
+    const fn: KnownFunction = {
+      namespace: ref.namespace,
+      name: ref.name,
+      key,
+      language: "",
+      subject: "",
+      revision: 0,
+      headerLines: "",
+      maxPending: undefined,
+    }
     this.#update(fn, entry)
     if (this.#closed) return fn
     // The feed begins with the present record, so what changed since the read is not missed. A delete in between is: then NATS has no
@@ -95,7 +106,8 @@ export class FunctionDirectory {
   #update(fn: KnownFunction, entry: FunctionEntry): void {
     if (entry.revision === fn.revision) return
     fn.revision = entry.revision
-    fn.headerLines = headerLine(Header.accept, "started") + headerLine(Header.revision, entry.revision)
+    fn.maxPending = entry.record.maxPending
+    fn.headerLines = headerLine(Header.accept, "started payload-ref") + headerLine(Header.revision, entry.revision)
     if (entry.record.language === fn.language) return
     fn.language = entry.record.language
     fn.subject = this.#subjects.invoke(fn, fn.language)

@@ -1,5 +1,15 @@
 export type { OngoingCall } from "./call.js"
 export { type Client, connectClient, type InvokeResult } from "./client.js"
+export type {
+  AsyncCallOptions,
+  AsyncOptions,
+  CancelOutcome,
+  DurableClient,
+  InvocationScope,
+  InvocationStatus,
+  ResultOptions,
+  StatusOptions,
+} from "./durable/durable-client.js"
 export { DATA_EVENT_TYPE } from "./event-input.js"
 export type { EventDataOf, EventInputOf, EventTypeOf, FunctionsOf, OutputOf, RefOf } from "./functions.js"
 export type {

@@ -12,12 +12,10 @@ import {
   DeadlineSweep,
   eventFromWire,
   FnError,
-  formatRef,
   Header,
   headerLine,
   type Instruments,
-  parseRef,
-  Subjects,
+  type Subjects,
   type WireEvent,
 } from "@fn/core"
 import {
@@ -31,26 +29,35 @@ import {
   rawHeaders,
   watchConnection,
 } from "@fn/nats"
+import { payloadName, queueNames } from "@fn/queue"
 import type { Registry } from "@fn/registry"
-import { abortError, Call, type CallTarget, type OngoingCall } from "./call.js"
+import { abortError, Call, type OngoingCall } from "./call.js"
+import { type CallTarget, CallTargets } from "./call-target.js"
+import { ClaimCheck } from "./claim-check.js"
 import type { Client, InvokeResult } from "./client.js"
+import { DurableCalls } from "./durable/durable-calls.js"
+import type {
+  AsyncCallOptions,
+  AsyncOptions,
+  CancelOutcome,
+  InvocationScope,
+  InvocationStatus,
+  ResultOptions,
+  StatusOptions,
+} from "./durable/durable-client.js"
 import { inputToWire } from "./event-input.js"
 import { FunctionDirectory, type KnownFunction } from "./function-directory.js"
 import { Hosts } from "./hosts.js"
 import { LostCallWatch } from "./lost-call-watch.js"
 import { noHost, standing } from "./no-host.js"
-import type { CallOptions, ClientSettings, InvokeOptions, RefInput } from "./options.js"
+import type { CallOptions, InvokeOptions, PlatformSettings, RefInput } from "./options.js"
 import { readReply } from "./reply.js"
 
-/** Preamble and end of a header block. */
-const HEADER_FRAME_BYTES = 12
 const NOTHING = new Uint8Array(0)
 const CONNECT_WAIT_MS = 2_000
 const DRAIN_GRACE_MS = 30_000
 /** A message that nobody took may be sent again: at first, after the record was read anew, and after a host said that it serves it. */
 const MAX_SENDS = 3
-/** Ref texts remembered as parsed. They come from code or URLs; the map must not grow with made-up names. */
-const MAX_TARGETS = 4096
 
 /** See {@link Client}. */
 export class NatsClient implements Client {
@@ -61,10 +68,12 @@ export class NatsClient implements Client {
   readonly #subjects: Subjects
   readonly #directory: FunctionDirectory
   readonly #hosts: Hosts
+  readonly #claimCheck: ClaimCheck
+  readonly #durable: DurableCalls
   readonly #watch: LostCallWatch
   readonly #deadlines = new DeadlineSweep<Call>((call) => this.#expire(call))
   readonly #calls = new Set<Call>()
-  readonly #targets = new Map<string, CallTarget>()
+  readonly #targets = new CallTargets()
   readonly #source: string
   readonly #instruments: Instruments | undefined
   readonly #owned: readonly (() => Promise<void>)[]
@@ -83,15 +92,28 @@ export class NatsClient implements Client {
     nc: NatsConnection,
     registry: Registry,
     prefix: string | undefined,
-    settings: ClientSettings,
+    settings: PlatformSettings,
     owned: readonly (() => Promise<void>)[],
   ) {
     this.#nc = nc
     this.#connection = watchConnection(nc)
     this.#inbox = new ReplyInbox(nc)
-    this.#subjects = new Subjects(prefix ? { functions: prefix } : {})
+    const names = queueNames(prefix || undefined)
+    const access = { nc, inbox: this.#inbox, names, jsDomain: settings.jsDomain }
+    this.#subjects = names.subjects
     this.#directory = new FunctionDirectory(registry, this.#subjects)
     this.#hosts = new Hosts(nc, this.#inbox, this.#subjects)
+    this.#claimCheck = new ClaimCheck(access)
+    this.#durable = new DurableCalls({
+      access,
+      connection: this.#connection,
+      targets: this.#targets,
+      directory: this.#directory,
+      hosts: this.#hosts,
+      claimCheck: this.#claimCheck,
+      instruments: settings.instruments,
+      onIdle: () => this.#checkIdle(),
+    })
     this.#watch = new LostCallWatch(this.#hosts, this.#calls)
     this.#source = settings.source ?? "/fn/client"
     this.#instruments = settings.instruments
@@ -129,6 +151,7 @@ export class NatsClient implements Client {
   }
 
   startCall(ref: RefInput, wire: WireEvent, options: CallOptions = {}): OngoingCall {
+    if (options.idempotencyKey !== undefined) return this.#durable.startKeyed(ref, wire, options, this.#closingError())
     const call = new Call(wire, options, this.#hooks)
     this.#calls.add(call)
     const refused = this.#admit(call, ref, options)
@@ -140,6 +163,43 @@ export class NatsClient implements Client {
     if (fn && this.#connection.connected) this.#send(call, fn, call.startedAt)
     else void this.#prepare(call)
     return call
+  }
+
+  async invokeAsync(ref: RefInput, input: unknown, options: AsyncOptions = {}): Promise<string> {
+    return this.invokeAsyncWire(ref, inputToWire(input, options, this.#source), options)
+  }
+
+  async invokeAsyncWire(ref: RefInput, wire: WireEvent, options: AsyncCallOptions = {}): Promise<string> {
+    this.#checkReady()
+    return this.#durable.store(ref, wire, options)
+  }
+
+  async result(id: string, options: ResultOptions = {}): Promise<never[]> {
+    const wires = await this.resultWire(id, options)
+    return wires.map((wire) => this.#decode(wire) as never)
+  }
+
+  async tryResult(id: string, options: ResultOptions = {}): Promise<InvokeResult<never>> {
+    try {
+      return { ok: true, events: await this.result(id, options) }
+    } catch (thrown) {
+      return { ok: false, error: FnError.from(thrown) }
+    }
+  }
+
+  async resultWire(id: string, options: ResultOptions = {}): Promise<WireEvent[]> {
+    this.#checkReady()
+    return this.#durable.result(id, options)
+  }
+
+  async cancel(id: string, options: InvocationScope = {}): Promise<CancelOutcome> {
+    this.#checkReady()
+    return this.#durable.cancel(id, options)
+  }
+
+  async status(id: string, options: StatusOptions = {}): Promise<InvocationStatus> {
+    this.#checkReady()
+    return this.#durable.status(id, options)
   }
 
   drain(options: { graceMs?: number } = {}): Promise<void> {
@@ -158,10 +218,11 @@ export class NatsClient implements Client {
 
   /** Why the call cannot even begin; otherwise its target, deadline and signal are set. */
   #admit(call: Call, ref: RefInput, options: CallOptions): FnError | undefined {
-    if (this.#phase !== "ready") return FnError.of("DISCONNECTED", `the client is ${this.#phase}`, { retryable: false })
+    const closing = this.#closingError()
+    if (closing) return closing
     if (call.signal?.aborted) return abortError(call.signal.reason)
     try {
-      call.target = this.#target(ref, options.version)
+      call.target = this.#targets.of(ref, options.version)
     } catch (thrown) {
       return FnError.from(thrown)
     }
@@ -173,20 +234,13 @@ export class NatsClient implements Client {
     return undefined
   }
 
-  #target(ref: RefInput, version: string | undefined): CallTarget {
-    let text = typeof ref === "string" ? ref : formatRef(ref)
-    if (version !== undefined) text = `${text.includes("@") ? text.slice(0, text.indexOf("@")) : text}@${version}`
-    const known = this.#targets.get(text)
-    if (known) return known
-    const parsed = parseRef(text)
-    const target = {
-      ref: parsed,
-      key: `${parsed.namespace}/${parsed.name}`,
-      versionLine: parsed.version === undefined ? "" : headerLine(Header.version, parsed.version),
-    }
-    if (this.#targets.size >= MAX_TARGETS) this.#targets.clear()
-    this.#targets.set(text, target)
-    return target
+  #closingError(): FnError | undefined {
+    return this.#phase === "ready" ? undefined : FnError.of("DISCONNECTED", `the client is ${this.#phase}`, { retryable: false })
+  }
+
+  #checkReady(): void {
+    const closing = this.#closingError()
+    if (closing) throw closing
   }
 
   /** The slow start of a call: the function is not known yet, or NATS is not connected. */
@@ -213,19 +267,16 @@ export class NatsClient implements Client {
   }
 
   #send(call: Call, fn: KnownFunction, now: number): void {
-    const { wire } = call
     const timeLeftMs = call.timeLeftMs()
     const lines =
       fn.headerLines +
       (call.target as CallTarget).versionLine +
       headerLine(Header.invocationId, call.invocationId) +
       (timeLeftMs === undefined ? "" : headerLine(Header.timeoutMs, timeLeftMs)) +
-      binaryHeaderLines(wire.attributes)
-    const data = wire.data ?? NOTHING
-    const limitBytes = this.#nc.info?.max_payload
+      call.bodyLines +
+      binaryHeaderLines(call.wire.attributes)
     call.fn = fn
-    const sizeBytes = HEADER_FRAME_BYTES + lines.length + data.length
-    if (limitBytes !== undefined && sizeBytes > limitBytes) return call.fail(tooLarge(sizeBytes, limitBytes))
+    if (call.payload === undefined && this.#claimCheck.isLarge(lines, call.body)) return void this.#sendApart(call, fn, lines)
     try {
       const { subject, token } = this.#inbox.open((msg) => this.#onMessage(call, msg), {
         onFailed: (error) => this.#cut(call, error),
@@ -235,11 +286,23 @@ export class NatsClient implements Client {
       call.sends++
       call.subject = fn.subject
       call.pulse.sent(now)
-      publishLines(this.#nc, fn.subject, lines, data, subject)
+      publishLines(this.#nc, fn.subject, lines, call.body, subject)
     } catch (thrown) {
       return call.fail(FnError.from(thrown, "unavailable"))
     }
     this.#watch.wake()
+  }
+
+  /** Stores the data of a call that is too large for a message, then sends it. */
+  async #sendApart(call: Call, fn: KnownFunction, lines: string): Promise<void> {
+    try {
+      const carried = await this.#claimCheck.store(payloadName(call.invocationId, "in"), call.wire, lines)
+      call.carry(carried)
+      if (!call.ended) this.#send(call, fn, performance.now())
+      else if (carried.payload !== undefined) this.#claimCheck.discard(carried.payload)
+    } catch (thrown) {
+      call.fail(FnError.from(thrown, "unavailable"))
+    }
   }
 
   #onMessage(call: Call, msg: RawMsg): void {
@@ -256,7 +319,17 @@ export class NatsClient implements Client {
         return call.pulse.started(reply.host)
       case "error":
         return call.fail(reply.error)
+      case "apart":
+        return void this.#readApart(call, msg)
     }
+  }
+
+  /** The reply is there, but for its data. */
+  async #readApart(call: Call, msg: RawMsg): Promise<void> {
+    call.pulse.pause()
+    const reply = await this.#claimCheck.read(rawHeaders(msg), msg.data, { once: true })
+    if (reply.kind === "events") call.finish(reply.events)
+    else if (reply.kind === "error") call.fail(reply.error)
   }
 
   /** NATS had no responders for the call: nothing ran. The function may be gone, may have moved, or no host can run it. */
@@ -299,7 +372,12 @@ export class NatsClient implements Client {
     if (call.token > 0) this.#inbox.close(call.token)
     if (call.deadlineSlot >= 0) this.#deadlines.delete(call, call.deadlineSlot)
     this.#instruments?.invocation(call.fn?.key ?? "unknown", codeOf(error), performance.now() - call.startedAt)
-    if (this.#calls.size === 0) this.#onIdle?.()
+    if (call.payload) this.#claimCheck.discard(call.payload)
+    this.#checkIdle()
+  }
+
+  #checkIdle(): void {
+    if (this.#calls.size === 0 && this.#durable.idle) this.#onIdle?.()
   }
 
   /** No reply can come any more: the connection was lost, or the server refused the message. */
@@ -318,7 +396,7 @@ export class NatsClient implements Client {
 
   async #drain(graceMs: number): Promise<void> {
     if (this.#phase === "ready") this.#phase = "draining"
-    if (this.#calls.size > 0) {
+    if (this.#calls.size > 0 || !this.#durable.idle) {
       await new Promise<void>((resolve) => {
         const timer = setTimeout(resolve, graceMs)
         this.#onIdle = () => {
@@ -333,6 +411,7 @@ export class NatsClient implements Client {
   async #close(): Promise<void> {
     this.#phase = "closed"
     for (const call of [...this.#calls]) call.cancel("the client was closed")
+    this.#durable.close()
     for (const stop of this.#stopListening) stop()
     this.#watch.close()
     this.#deadlines.close()
@@ -349,9 +428,4 @@ const MAX_TIMEOUT_MS = 7 * 24 * 3600 * 1000
 
 function codeOf(error: FnError | undefined): Code | "ok" {
   return error ? error.code : "ok"
-}
-
-function tooLarge(sizeBytes: number, limitBytes: number): FnError {
-  const message = `the event is ${sizeBytes} bytes with its headers; the NATS server takes at most ${limitBytes} (max_payload)`
-  return FnError.of("PAYLOAD_TOO_LARGE", message, { details: { sizeBytes, limitBytes }, retryable: false })
 }

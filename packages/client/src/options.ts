@@ -10,6 +10,12 @@ export interface ClientSettings {
   readonly instruments?: Instruments | undefined
 }
 
+/** Further settings, of the connection as it is used. */
+export interface PlatformSettings extends ClientSettings {
+  /** JetStream domain. */
+  readonly jsDomain?: string | undefined
+}
+
 /** A client with a NATS connection of its own, which it closes with itself. */
 export type OwnConnectionOptions = NatsOptions & ClientSettings & { readonly nc?: undefined; readonly registry?: undefined }
 
@@ -32,6 +38,12 @@ export interface CallOptions {
   readonly signal?: AbortSignal | undefined
   /** An exact version or an alias, instead of the active version. Wins over the one in the ref. */
   readonly version?: string | undefined
+  /**
+   * Makes the call durable, and the same for everybody who makes it with this key of this function: it runs once, and each of them gets
+   * its result, for as long as results are kept (1 h by default; the key itself is remembered for 24 h). `timeoutMs` (default 30 000) and
+   * `signal` then end the wait alone. At most 1024 characters.
+   */
+  readonly idempotencyKey?: string | undefined
 }
 
 /** How one function is invoked. */

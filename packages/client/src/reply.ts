@@ -17,6 +17,8 @@ export type Reply =
   /** A host took the call and works on it; the reply is still to come. */
   | { readonly kind: "started"; readonly host: string }
   | { readonly kind: "events"; readonly events: WireEvent[] }
+  /** The body is stored apart: to be read again with it. docs/protocol.md#large-events */
+  | { readonly kind: "apart"; readonly ref: string }
   | { readonly kind: "error"; readonly error: FnError }
 
 /**
@@ -29,13 +31,17 @@ export function readReply(block: Uint8Array | undefined, payload: Uint8Array): R
   }
   const event = new BinaryEventReader()
   let startedHost: string | undefined
+  let payloadRef: string | undefined
   let isError = false
   try {
     readHeaderBlock(block, (name, value) => {
       if (event.take(name, value)) return
       if (name === Header.started) startedHost = value
+      else if (name === Header.payloadRef) payloadRef = value
+      else if (name === Header.payloadType) event.contentType ??= value
       else if (name === Header.errorCode || name === Header.serviceErrorCode) isError = true
     })
+    if (payloadRef !== undefined && payload.length === 0) return { kind: "apart", ref: payloadRef }
     if (isError) return { kind: "error", error: errorReply(block, payload) }
     if (startedHost !== undefined) return { kind: "started", host: startedHost }
     if (event.isBinary) return { kind: "events", events: [event.finish(payload)] }

@@ -1,6 +1,7 @@
 /** The claim check: data too large for a message, stored apart and named in the message. docs/protocol.md#large-events */
 import { FnError, messageOf } from "@fn/core"
-import { jetstream } from "@nats-io/jetstream"
+import { errorFromApi } from "@fn/nats"
+import { JetStreamApiError, jetstream } from "@nats-io/jetstream"
 import { type ObjectStore, Objm, setSha256Backend } from "@nats-io/obj"
 import type { QueueAccess } from "./access.js"
 
@@ -52,8 +53,7 @@ export class Payloads {
     try {
       return await Promise.race([this.#open().then(work), timeout])
     } catch (thrown) {
-      if (FnError.is(thrown)) throw thrown
-      throw FnError.of("JETSTREAM_UNAVAILABLE", `${attempted}: ${messageOf(thrown)}`, { cause: thrown })
+      throw payloadError(thrown, attempted)
     } finally {
       clearTimeout(timer)
     }
@@ -73,6 +73,17 @@ export class Payloads {
     const { nc, jsDomain, names } = this.#access
     return new Objm(jetstream(nc, jsDomain === undefined ? {} : { domain: jsDomain })).open(names.payloads)
   }
+}
+
+/** What the client throws when the bucket's stream is not there. */
+const NO_BUCKET = "object store not found"
+
+function payloadError(thrown: unknown, attempted: string): FnError {
+  if (FnError.is(thrown)) return thrown
+  if (thrown instanceof JetStreamApiError)
+    return errorFromApi({ code: thrown.status, err_code: thrown.code, description: thrown.message }, attempted)
+  const reason = messageOf(thrown) === NO_BUCKET ? "NOT_SET_UP" : "JETSTREAM_UNAVAILABLE"
+  return FnError.of(reason, `${attempted}: ${messageOf(thrown)}`, { cause: thrown })
 }
 
 function streamOf(data: Uint8Array): ReadableStream<Uint8Array> {
