@@ -30,6 +30,8 @@ export interface QueueHandler {
   readonly name: string
   /** Deliveries of one namespace at once on this host. */
   readonly concurrency: number
+  /** Deliveries after which `run` gives up by itself. */
+  readonly attempts: number
   /** Never rejects. The worker keeps the lease while it runs. */
   run(delivery: HandlerDelivery): Promise<HandlerOutcome>
 }

@@ -11,6 +11,7 @@ import {
   STRUCTURED_TYPE,
   type WireEvent,
 } from "@fn/core"
+import type { PayloadClaim } from "../payloads/payload-intake.js"
 
 /** How an event travels in a message, and so how its answer does. */
 export type EventMode = "binary" | "structured"
@@ -26,6 +27,11 @@ export class Request {
   wantsStarted = false
   /** The caller takes the events one by one. */
   wantsStream = false
+  /** The caller can read a reply whose body is stored apart. */
+  acceptsPayloadRef = false
+  #payloadRef: string | undefined
+  #payloadSize: number | undefined
+  #payloadType: string | undefined
   /** Mode the caller wants the answer in, if it said so. */
   #acceptMode: EventMode | undefined
   readonly #event = new BinaryEventReader()
@@ -35,6 +41,7 @@ export class Request {
   }
 
   /** Mode of the answer: what was asked for, else the mode of the question. */
+    if (this.#payloadType !== undefined) this.#event.contentType ??= this.#payloadType
   get replyMode(): EventMode {
     return this.#acceptMode ?? (this.#isStructured ? "structured" : "binary")
   }
@@ -42,6 +49,12 @@ export class Request {
   /** The event in the message. @throws {FnError} invalid_argument INVALID_EVENT; TOO_MANY_HOPS */
   event(payload: Uint8Array, subject: string): WireEvent {
     if (this.hops > MAX_HOPS)
+  /** Where the message's body is, if it is stored apart: then {@link event} wants that body. */
+  get payload(): PayloadClaim | undefined {
+    if (this.#payloadRef === undefined) return undefined
+    return { ref: this.#payloadRef, sizeBytes: this.#payloadSize ?? Number.NaN }
+  }
+
       throw FnError.of("TOO_MANY_HOPS", `the event has passed ${this.hops} functions already; the limit is ${MAX_HOPS}`)
     if (this.#event.isBinary) return this.#event.finish(payload)
     if (this.#isStructured) return decodeStructured(payload)
@@ -81,6 +94,15 @@ export class Request {
       default:
         this.#event.take(name, value)
     }
+      case Header.payloadRef:
+        this.#payloadRef = value
+        return
+      case Header.payloadSize:
+        this.#payloadSize = positive(value)
+        return
+      case Header.payloadType:
+        this.#payloadType = value
+        return
   }
 
   #accept(value: string): void {
@@ -91,6 +113,7 @@ export class Request {
     }
   }
 }
+      else if (word === "payload-ref") this.acceptsPayloadRef = true
 
 function positive(text: string): number | undefined {
   const value = Number(text)

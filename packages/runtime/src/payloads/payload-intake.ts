@@ -2,8 +2,6 @@
 export interface PayloadClaim {
   readonly ref: string
   readonly sizeBytes: number
-  /** Content type the message would have had with the data in it. */
-  readonly contentType?: string | undefined
 }
 
 /** Stored data while it is in this host's memory. */
