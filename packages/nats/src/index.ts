@@ -10,6 +10,14 @@ export * from "./inbox/reply-inbox.js"
 export * from "./inbox/reply-subject.js"
 export { type ApiError, apiSubject, errorFromApi, isPassing, JsCode } from "./jetstream/api.js"
 export * from "./jetstream/delivery.js"
+export {
+  deleteObject,
+  findObject,
+  readObject,
+  type StoredObject,
+  type WriteOptions as WriteObjectOptions,
+  writeObject,
+} from "./jetstream/object.js"
 export { type PubAck, type PublishAckedOptions, publishAcked } from "./jetstream/publish.js"
 export { type ApiRequestOptions, requestApi } from "./jetstream/request.js"
 export * from "./jetstream/stored-message.js"
