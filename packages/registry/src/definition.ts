@@ -16,6 +16,10 @@ const KEY = /^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$/
 const ENV_NAME = /^[A-Za-z_][A-Za-z0-9_]{0,127}$/
 const FILE_NAME = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$/
 
+/** What a command or WebAssembly function reads on stdin: a line of structured JSON, or the data as it is. docs/command-protocol.md */
+export const STDIN_FORMS = ["event", "data"] as const
+export type StdinForm = (typeof STDIN_FORMS)[number]
+
 const metadataSchema = z.record(z.string().regex(KEY, "a metadata key has 1 to 63 letters, digits, . _ / -"), z.string().max(512))
 const userMetadataSchema = metadataSchema.refine((map) => !Object.keys(map).some((key) => key.startsWith("fn.")), {
   message: "keys that begin with fn. are reserved",
@@ -67,6 +71,8 @@ export const functionManifestSchema = z.strictObject({
   command: argvSchema.optional(),
   /** Command line that builds the artifact, run in the function's folder. Read by the builder. */
   build: argvSchema.optional(),
+  /** command and wasm: what comes on stdin, the whole event (default) or its data alone. */
+  stdin: z.enum(STDIN_FORMS).optional(),
   config: z.record(z.string(), z.json()).optional(),
   env: z.record(z.string().regex(ENV_NAME, "not the name of an environment variable"), z.string()).optional(),
   /** Not in this release: refused at deploy. */
@@ -104,6 +110,8 @@ export interface ArtifactInfo {
   fileName: string
   /** Whether the file gets its executable bit. */
   executable: boolean
+  /** Whether it is an archive of several files that hosts unpack: `{artifact}` is then the folder. */
+  archive?: boolean | undefined
 }
 
 /** Retry policy of queued invocations, with its defaults filled in. */
@@ -145,12 +153,14 @@ export interface FunctionDefinition {
   artifact?: ArtifactInfo | undefined
   /** Absent: see {@link commandLine}. */
   command?: string[] | undefined
+  /** Absent: `event`. */
+  stdin?: StdinForm | undefined
   config: Record<string, unknown>
   env: Record<string, string>
   timeoutMs: number
   concurrency: number
   instances: { min: number; max: number }
-  /** Heap limit of a module's process. */
+  /** Heap limit of a module's process; linear memory of a WebAssembly module. */
   memoryMb?: number | undefined
   cpu?: number | undefined
   pids?: number | undefined
@@ -230,9 +240,11 @@ export const functionDefinitionSchema = z.looseObject({
       sizeBytes: z.int().min(0),
       fileName: z.string().regex(FILE_NAME),
       executable: z.boolean(),
+      archive: z.boolean().optional(),
     })
     .optional(),
   command: argvSchema.optional(),
+  stdin: z.enum(STDIN_FORMS).optional(),
   config: z.record(z.string(), z.json()),
   env: z.record(z.string().regex(ENV_NAME), z.string()),
   timeoutMs: z.int().min(1),

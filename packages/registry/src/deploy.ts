@@ -196,8 +196,20 @@ async function artifactInfo(manifest: FunctionManifest, options: DeployOptions):
   if (manifest.runtime === "builtin") throw FnError.of("INVALID_ARTIFACT", "a builtin has no artifact: its code is part of the host")
   const { digest, sizeBytes } = await describeArtifact(options.artifact)
   const fileName = artifactFileName(options.fileName ?? defaultFileName(manifest, options.artifact))
+  if (options.archive) {
+    refuseArchive(manifest)
+    return { digest, sizeBytes, fileName, executable: false, archive: true }
+  }
   const executable = (manifest.runtime === "plugin" || manifest.runtime === "command") && !/\.[cm]?js$/.test(fileName)
   return { digest, sizeBytes, fileName, executable }
+}
+
+/** Nothing says which of several files is to be run but a command. */
+function refuseArchive({ runtime, command }: FunctionManifest): void {
+  if (runtime !== "plugin" && runtime !== "command")
+    throw FnError.of("INVALID_ARTIFACT", `the artifact of a ${runtime} function is one file, not an archive`)
+  if (command?.some((argument) => argument.includes("{artifact}"))) return
+  throw FnError.of("INVALID_DEFINITION", 'an archive needs a command that says what to run in it, such as ["ruby", "{artifact}/main.rb"]')
 }
 
 function needsArtifact(manifest: FunctionManifest): boolean {

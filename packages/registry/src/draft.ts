@@ -27,7 +27,7 @@ const DEFAULT_RETRY: RetryPolicy = { attempts: 3, initialMs: 1_000, maxMs: 30_00
 /** The definition that `manifest` asks for, every default filled in. */
 export function draftDefinition(manifest: FunctionManifest, options: DraftOptions): DefinitionDraft {
   const min = manifest.instances?.min ?? 0
-  const memoryMb = manifest.memoryMb ?? (manifest.runtime === "module" ? DEFAULT_MEMORY_MB : undefined)
+  const memoryMb = manifest.memoryMb ?? (manifest.runtime === "module" || manifest.runtime === "wasm" ? DEFAULT_MEMORY_MB : undefined)
   const draft: DefinitionDraft = {
     schema: 1,
     namespace: manifest.namespace ?? DEFAULT_NAMESPACE,
@@ -36,6 +36,7 @@ export function draftDefinition(manifest: FunctionManifest, options: DraftOption
     runtime: manifest.runtime,
     artifact: options.artifact,
     command: manifest.command,
+    stdin: manifest.stdin,
     config: manifest.config ?? {},
     env: manifest.env ?? {},
     timeoutMs: manifest.timeoutMs ?? DEFAULT_TIMEOUT_MS,
@@ -77,6 +78,7 @@ function content(definition: DefinitionDraft): unknown {
 export function refuseUnsupported(manifest: FunctionManifest): void {
   if (manifest.secrets !== undefined) throw unsupported("secrets", "there is no secret store yet")
   if (manifest.http !== undefined) throw unsupported("http", "there are no HTTP triggers yet; POST /function/{name} on the gateway works")
+  refuseMisplaced(manifest)
   const unenforced = unenforceable(manifest)
   if (unenforced.length > 0) {
     throw FnError.of("ISOLATION_UNAVAILABLE", `no host could enforce what the definition asks for: ${unenforced.join("; ")}`, {
@@ -85,19 +87,27 @@ export function refuseUnsupported(manifest: FunctionManifest): void {
   }
 }
 
+/** Settings that mean nothing for the runtime they stand beside. */
+function refuseMisplaced({ runtime, stdin, concurrency = 1 }: FunctionManifest): void {
+  if (stdin !== undefined && runtime !== "command" && runtime !== "wasm")
+    throw FnError.of("INVALID_DEFINITION", `stdin: a ${runtime} reads no stdin; only command and wasm functions do`)
+  if (concurrency > 1 && runtime === "wasm")
+    throw FnError.of("INVALID_DEFINITION", "concurrency: an instance of a wasm function runs one execution at a time; raise instances.max")
+}
+
 function unenforceable(manifest: FunctionManifest): string[] {
   const { runtime, isolation } = manifest
   const reasons: string[] = []
   const level = isolation?.level
-  if (level === "sandbox" || level === "wasm")
-    reasons.push(`isolation.level: ${level} is not available in this release, only process and none`)
+  if (level === "sandbox") reasons.push("isolation.level: sandbox is not available in this release")
+  if (level === "wasm" && runtime !== "wasm") reasons.push(`isolation.level: only wasm functions can have the level wasm, not a ${runtime}`)
   if (level === "process" && runtime === "builtin") reasons.push("isolation.level: a builtin runs inside the host's own process")
   if (isolation?.network !== undefined) reasons.push("isolation.network: network access cannot be restricted in this release")
   if (isolation?.files !== undefined) reasons.push("isolation.files: file access cannot be restricted in this release")
   if (manifest.cpu !== undefined) reasons.push("cpu: processor time cannot be limited in this release")
   if (manifest.pids !== undefined) reasons.push("pids: the number of processes cannot be limited in this release")
-  if (manifest.memoryMb !== undefined && runtime !== "module") {
-    reasons.push(`memoryMb: only the heap of a module can be limited in this release, not a ${runtime}`)
+  if (manifest.memoryMb !== undefined && runtime !== "module" && runtime !== "wasm") {
+    reasons.push(`memoryMb: only the memory of a module or wasm function can be limited in this release, not of a ${runtime}`)
   }
   return reasons
 }

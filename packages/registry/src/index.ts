@@ -1,3 +1,6 @@
+export { ARCHIVE_LIMITS, type ArchiveEntry } from "./archive/entry.js"
+export { type FileToPack, filesToPack, packArchive } from "./archive/pack.js"
+export { unpackArchive } from "./archive/unpack.js"
 export * from "./definition.js"
 export { createMemoryRegistry } from "./memory.js"
 export { connectRegistry, type RegistryOptions } from "./nats/connect.js"

@@ -22,6 +22,8 @@ export interface DeployOptions {
   readonly artifact?: ArtifactSource | undefined
   /** What the artifact is called on a host. Default: the artifact's or the entry's own name; a module's bytes are `{name}.mjs`. */
   readonly fileName?: string | undefined
+  /** Whether the artifact is an archive of several files (packArchive), which hosts unpack. Needs a `command` that names `{artifact}`. */
+  readonly archive?: boolean | undefined
   /** Digest of the source, for people; no part of the version's identity. */
   readonly sourceDigest?: string | undefined
   /** Who deploys. Default: `unknown`. */

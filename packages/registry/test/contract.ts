@@ -4,7 +4,7 @@ import { join } from "node:path"
 import type { FnError } from "@fn/core"
 import { tempDir, until } from "@fn/testing"
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals"
-import type { DeployProgress, FunctionChange, FunctionManifest, Registry } from "../src/index.js"
+import { commandLine, type DeployProgress, type FunctionChange, type FunctionManifest, type Registry } from "../src/index.js"
 
 /** A registry for the tests of one file, empty at first. */
 export interface ContractTarget extends AsyncDisposable {
@@ -178,6 +178,34 @@ export function describeRegistryContract(name: string, open: () => Promise<Contr
       await expect(refusal).rejects.toMatchObject({ reason })
       await expect(refusal).rejects.toThrow(named)
       expect(await registry.findFunction(ref(wanted))).toBeUndefined()
+    })
+
+    test.each<[string, Partial<FunctionManifest>, string]>([
+      ["stdin of a module", { stdin: "data" }, "stdin"],
+      ["concurrency of a wasm instance", { runtime: "wasm", language: "rust", concurrency: 2 }, "concurrency"],
+      ["level wasm of a command", { runtime: "command", language: "shell", isolation: { level: "wasm" } }, "isolation.level"],
+    ])("%s is refused by name: it would mean nothing", async (_, overrides, named) => {
+      await expect(deploy(manifest(overrides))).rejects.toThrow(named)
+    })
+
+    test("an archive is stored as one, and needs a command that says what to run in it", async () => {
+      const archive = { artifact: Buffer.from("tar"), fileName: "many.tar", archive: true, ...OK }
+      const command = manifest({ runtime: "command", language: "ruby", command: ["ruby", "{artifact}/main.rb"], stdin: "data" })
+      const { ref: deployed } = await registry.deploy(command, archive)
+      const definition = await registry.getDefinition(deployed)
+      expect(definition).toMatchObject({ stdin: "data", artifact: { fileName: "many.tar", archive: true, executable: false } })
+      expect(commandLine(definition, "/unpacked")).toEqual(["ruby", "/unpacked/main.rb"])
+      const { command: _, ...silent } = command
+      await expect(registry.deploy({ ...silent, version: "2.0.0" }, archive)).rejects.toMatchObject({ reason: "INVALID_DEFINITION" })
+      await expect(registry.deploy(manifest(), archive)).rejects.toMatchObject({ reason: "INVALID_ARTIFACT" })
+    })
+
+    test("a wasm function has a memory limit, its own or the default, and is of level wasm", async () => {
+      const wanted = manifest({ runtime: "wasm", language: "rust", isolation: { level: "wasm" } })
+      await deploy(wanted)
+      expect(await registry.getDefinition(ref(wanted))).toMatchObject({ memoryMb: 256, concurrency: 1 })
+      await deploy({ ...wanted, memoryMb: 32 })
+      expect(await registry.getDefinition(ref(wanted))).toMatchObject({ memoryMb: 32 })
     })
 
     test("a module's memoryMb and process isolation are accepted", async () => {
