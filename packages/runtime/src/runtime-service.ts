@@ -43,6 +43,8 @@ import { createModuleStarter } from "./instances/module/module-starter.js"
 import { createPluginStarter } from "./instances/plugin/plugin-starter.js"
 import { InstancePool } from "./instances/pool.js"
 import { DEFAULT_LIMITS, type RuntimeLimits, type RuntimeOptions } from "./options.js"
+import { HandOverDesk } from "./overflow/hand-over-desk.js"
+import { CallOverflow } from "./overflow/overflow.js"
 import { ExecutionLog } from "./records/execution-log.js"
 import { answerStatus, type HostStatusSource, hostStatus, parseStatusRequest } from "./status/host-status.js"
 import { VERSION } from "./version.js"
@@ -84,6 +86,8 @@ export class RuntimeService implements AsyncDisposable {
   readonly #catalog: Catalog
   readonly #dispatcher: Dispatcher
   readonly #ingress: Ingress
+  readonly #overflow: CallOverflow
+  readonly #handOverDesk: HandOverDesk
   readonly #artifacts: ArtifactCache
   readonly #inbox: ReplyInbox
   readonly #executions: ExecutionLog
@@ -120,7 +124,7 @@ export class RuntimeService implements AsyncDisposable {
       open: (fn, version) => this.#open(fn, version),
       instruments: this.#instruments,
       logger: this.#logger,
-      waitFactor: this.#limits.waitFactor,
+      overflow: { take: (open, call) => this.#overflow.take(open, call) },
       startedAfterMs: this.#limits.startedAfterMs,
       cancelGraceMs: this.#limits.cancelGraceMs,
       onExecution: options.onExecution,
@@ -143,6 +147,10 @@ export class RuntimeService implements AsyncDisposable {
       replyPrefixes: options.replyPrefixes ?? REPLY_PREFIXES,
       counter: (endpoint) => this.#counter(endpoint),
     })
+    const replyPrefixes = options.replyPrefixes ?? REPLY_PREFIXES
+    const shared = { ...egress, dispatcher: this.#dispatcher, catalog: this.#catalog, replyPrefixes }
+    this.#overflow = new CallOverflow({ ...shared, access, inbox: this.#inbox, waitFactor: this.#limits.waitFactor })
+    this.#handOverDesk = new HandOverDesk({ ...shared, counter: (endpoint) => this.#counter(endpoint) })
     this.#statusSource = {
       host: this.host,
       version: VERSION,
@@ -187,6 +195,8 @@ export class RuntimeService implements AsyncDisposable {
     })
     await this.#catalog.watch(this.#closing.signal)
     this.#ingress.openEnvelope()
+    this.#handOverDesk.open()
+    this.#overflow.open()
     await nc.flush()
     this.#enter("ready")
     void nc.closed().then((error) => this.#lost(error ?? undefined))
@@ -215,7 +225,8 @@ export class RuntimeService implements AsyncDisposable {
     if (this.#phase === "closed") return
     this.#enter("draining")
     await this.#service?.stop()
-    await this.#ingress.drain()
+    this.#overflow.close("draining")
+    await Promise.all([this.#ingress.drain(), this.#handOverDesk.drain()])
     const abort = new AbortController()
     const timer = setTimeout(() => abort.abort(), graceMs)
     await Promise.race([this.#dispatcher.idle(), new Promise((resolve) => abort.signal.addEventListener("abort", resolve))])
@@ -226,10 +237,11 @@ export class RuntimeService implements AsyncDisposable {
   async #close(): Promise<void> {
     this.#closing.abort()
     for (const fn of this.#catalog.served.values()) for (const { breaker } of fn.versions.values()) breaker.close()
+    this.#overflow.close("closed")
     await this.#service?.stop()
-    await this.#ingress
-      .drain()
-      .catch((thrown: unknown) => this.#logger.debug("subscriptions were gone already", { error: messageOf(thrown) }))
+    await Promise.all([this.#ingress.drain(), this.#handOverDesk.drain()]).catch((thrown: unknown) =>
+      this.#logger.debug("subscriptions were gone already", { error: messageOf(thrown) }),
+    )
     this.#dispatcher.close(FnError.of("HOST_DRAINING", "the host is shutting down"))
     this.#executions.close()
     await Promise.all([...this.#pools].map((pool) => pool.close()))

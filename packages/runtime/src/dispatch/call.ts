@@ -1,7 +1,14 @@
 import type { EventSink, FnError, WireEvent } from "@fn/core"
+import type { EventMode } from "../ingress/request.js"
 import type { Execution } from "../instances/instance.js"
 import type { PooledInstance } from "../instances/pool.js"
 import type { HostedFunction, OpenVersion } from "./hosted-function.js"
+
+/** Where an answer goes and how, for another host that gives it instead. */
+export interface Destination {
+  readonly reply: string
+  readonly mode: EventMode
+}
 
 /** Where the answer to a call goes. One of the two ends is called, once. Neither may throw. */
 export interface Responder {
@@ -13,6 +20,10 @@ export interface Responder {
   sinkOf?(call: Call): EventSink
   /** Events handed over so far. */
   readonly streamed?: number
+  /** Absent where only this host can answer: such a call is neither handed over nor stored. */
+  readonly destination?: Destination | undefined
+  /** The call waits in the durable queue, as its message `seq`. */
+  queued?(call: Call, seq: number): void
 }
 
 /** One invocation on its way through this host: what ingress parsed, and what dispatch keeps while it runs. */

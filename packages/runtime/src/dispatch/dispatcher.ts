@@ -8,7 +8,8 @@ import { DeadlineSweep, FnError, formatRef, type Instruments, isVersion, type Lo
 import type { PooledInstance } from "../instances/pool.js"
 import type { ExecutionRecorder } from "../records/execution-recorder.js"
 import type { Call } from "./call.js"
-import type { HostedFunction, OpenVersion } from "./hosted-function.js"
+import { showsLife } from "./circuit-breaker.js"
+import { freeSlots, type HostedFunction, type OpenVersion } from "./hosted-function.js"
 import { streamRest } from "./stream-rest.js"
 
 /** What is told about every call that ended. */
@@ -26,14 +27,19 @@ export interface ExecutionReport {
   readonly eventsOut: number
 }
 
+/** What becomes of calls that find no free slot. */
+export interface Overflow {
+  /** Takes a call of a version whose slots are all taken: lets it wait, moves it elsewhere, or refuses it. Must not throw. */
+  take(open: OpenVersion, call: Call): void
+}
+
 /** What the dispatcher needs from the host. */
 export interface DispatcherOptions {
   /** Opens a version: reads its definition and makes its pool. @throws {FnError} VERSION_NOT_FOUND, RUNTIME_UNSUPPORTED … */
   readonly open: (fn: HostedFunction, version: string) => Promise<OpenVersion>
   readonly instruments: Instruments
   readonly logger: Logger
-  /** Calls that may wait for a slot, per slot. */
-  readonly waitFactor: number
+  readonly overflow: Overflow
   /** After this long a caller that asked for it hears that its call has started, ms. */
   readonly startedAfterMs: number
   /** How long a cancelled execution may go on before its instance is given up, ms. */
@@ -42,6 +48,8 @@ export interface DispatcherOptions {
   readonly recorder: Pick<ExecutionRecorder, "started" | "ended">
 }
 
+/** Part of its time-out that a function must have had for its running out to be held against it: calls wait before they start. */
+const FAIR_SHARE = 0.9
 /** How often calls are looked at that may have to be told that they started, ms. */
 const STARTED_EVERY_MS = 20
 
@@ -54,6 +62,8 @@ export class Dispatcher {
   readonly #deadlines: DeadlineSweep<Call>
   #startedTimer: NodeJS.Timeout | undefined
   readonly #graceTimers = new Set<NodeJS.Timeout>()
+  /** Executions that were answered long ago and never let go of their slot. */
+  readonly #stuck = new Set<Call>()
   #idle: (() => void) | undefined
   #closed = false
 
@@ -108,6 +118,24 @@ export class Dispatcher {
     )
   }
 
+  /** Runs a queued call on a slot that was set aside for it. Its responder gets the outcome, always. */
+  dispatchReserved(fn: HostedFunction, open: OpenVersion, call: Call): void {
+    const { backlog, pool } = open
+    if (backlog) backlog.reserved--
+    if (!this.#accept(fn, call, call.deadline - Date.now())) return this.freed(open)
+    call.runningVersion = pool.definition.version
+    this.#run(open, call)
+  }
+
+  /** Slots of `open` are free: those who wait get them, calls and backlog in turn. */
+  freed(open: OpenVersion): void {
+    const { waiting, backlog } = open
+    while (freeSlots(open) > 0) {
+      if (backlog && (waiting.size === 0 || backlog.isNext) && backlog.takeSlot()) backlog.isNext = false
+      else if (!this.#runNext(open)) return
+    }
+  }
+
   /** Asks a call to stop and answers its caller with `reason`. False when it is not here. */
   cancel(invocationId: string, reason: FnError): boolean {
     const call = this.#calls.get(invocationId)
@@ -116,9 +144,26 @@ export class Dispatcher {
     return true
   }
 
-  /** Resolves when every call is answered and every slot free. */
+  /** A call that was to go elsewhere and did not: runs it if a slot is free now. */
+  takeBack(open: OpenVersion, call: Call): void {
+    this.#admit(open, call)
+  }
+
+  /** Answers a call that cannot run, unless it has been answered. */
+  refuse(call: Call, error: FnError): void {
+    this.#answerError(call, error)
+  }
+
+  /** Somebody else has the call now and answers it. */
+  release(call: Call): void {
+    if (call.answered) return
+    this.#forget(call)
+    this.#checkIdle()
+  }
+
+  /** Resolves when every call is answered and every slot free, but for those that never let go of theirs. */
   idle(): Promise<void> {
-    if (this.#calls.size === 0 && this.#running === 0) return Promise.resolve()
+    if (this.#isIdle) return Promise.resolve()
     return new Promise((resolve) => {
       const before = this.#idle
       this.#idle = () => {
@@ -135,6 +180,14 @@ export class Dispatcher {
     for (const timer of this.#graceTimers) clearTimeout(timer)
     this.#deadlines.close()
     clearInterval(this.#startedTimer)
+  }
+
+  get #isIdle(): boolean {
+    return this.#calls.size === 0 && this.#running === this.#stuck.size
+  }
+
+  #checkIdle(): void {
+    if (this.#idle && this.#isIdle) this.#idle()
   }
 
   #accept(fn: HostedFunction, call: Call, leftMs: number): boolean {
@@ -172,27 +225,11 @@ export class Dispatcher {
 
   #admit(open: OpenVersion, call: Call): void {
     if (call.answered) return
-    const { pool, waiting } = open
-    if (pool.running < pool.capacity) return this.#run(open, call)
-    const limit = this.#options.waitFactor * pool.capacity
-    if (waiting.size >= limit) {
-      return this.#answerError(
-        call,
-        FnError.of("QUEUE_FULL", `${formatRef(pool.definition)} is at its concurrency of ${pool.capacity} and ${limit} calls wait already`),
-      )
-    }
-    const expectedMs = (pool.stats.averageMs * (waiting.size + 1)) / pool.capacity
-    if (expectedMs > call.deadline - Date.now()) {
-      return this.#answerError(
-        call,
-        FnError.of(
-          "QUEUE_FULL",
-          `${formatRef(pool.definition)} is busy: the expected wait of ${Math.round(expectedMs)} ms is longer than the time left`,
-        ),
-      )
-    }
+    const { pool, breaker } = open
+    if (breaker.isOpen) return this.#answerError(call, breaker.refusal(formatRef(pool.definition)))
+    if (freeSlots(open) > 0) return this.#run(open, call)
     this.#track(call)
-    waiting.add(call)
+    this.#options.overflow.take(open, call)
   }
 
   #run(open: OpenVersion, call: Call): void {
@@ -237,6 +274,7 @@ export class Dispatcher {
 
   #succeeded(open: OpenVersion, pooled: PooledInstance, call: Call, startedAt: number, events: WireEvent[]): void {
     open.pool.succeeded()
+    open.breaker.succeeded()
     if (!call.answered) {
       const durationMs = performance.now() - startedAt
       this.#forget(call)
@@ -250,6 +288,7 @@ export class Dispatcher {
 
   #failed(open: OpenVersion, pooled: PooledInstance, call: Call, startedAt: number, error: FnError): void {
     if (!call.answered) {
+      if (showsLife(error)) open.breaker.succeeded()
       this.#count(open, error, performance.now() - startedAt)
       this.#answer(call, error)
     }
@@ -266,6 +305,7 @@ export class Dispatcher {
   #finished(open: OpenVersion, pooled: PooledInstance, call: Call): void {
     call.pooled = undefined
     this.#running--
+    if (this.#stuck.size > 0 && this.#stuck.delete(call)) open.pool.unstick()
     open.pool.release(pooled)
     if (pooled.retired && pooled.running > 0 && !this.#isNeeded(pooled)) open.pool.retire(pooled, { kill: true })
     this.#left(open)
@@ -274,26 +314,31 @@ export class Dispatcher {
   /** A call has left its slot: the next one that waits takes it. */
   #left(open: OpenVersion): void {
     open.pool.running--
+    this.freed(open)
+    if (open.pool.running === 0) open.pool.settle()
+    this.#checkIdle()
+  }
+
+  #runNext(open: OpenVersion): boolean {
     for (const next of open.waiting) {
       open.waiting.delete(next)
       if (next.answered) continue
+      if (open.backlog) open.backlog.isNext = true
       this.#run(open, next)
-      break
+      return true
     }
-    if (open.pool.running === 0) open.pool.settle()
-    if (this.#idle && this.#calls.size === 0 && this.#running === 0) this.#idle()
+    return false
   }
 
   #expire(call: Call): void {
     if (call.answered) return
     const timeoutMs = Math.round(performance.now() - call.receivedAt)
-    const running = call.pooled !== undefined
-    this.#stop(
-      call,
-      running
-        ? FnError.of("FUNCTION_TIMEOUT", `the function did not finish within ${timeoutMs} ms`)
-        : FnError.of("DEADLINE_EXCEEDED", `the call did not start within ${timeoutMs} ms`),
-    )
+    if (!call.pooled) return this.#stop(call, FnError.of("DEADLINE_EXCEEDED", `the call did not start within ${timeoutMs} ms`))
+    const error = FnError.of("FUNCTION_TIMEOUT", `the function did not finish within ${timeoutMs} ms`)
+    // One whose caller gave it less time than it declares says nothing of the function.
+    const { open } = call
+    if (open && performance.now() - call.startedAt >= FAIR_SHARE * open.pool.definition.timeoutMs) open.breaker.failed(error)
+    this.#stop(call, error)
   }
 
   /** Answers a call early and makes its function let go of it. */
@@ -328,6 +373,7 @@ export class Dispatcher {
   #giveUp(call: Call, responsive: boolean): void {
     const { open, pooled } = call
     if (!open || !pooled) return
+    if (open.pool.definition.runtime === "builtin") return this.#stick(open, call)
     const kill = !responsive || !this.#isNeeded(pooled)
     this.#options.logger.warn("execution ignored its cancellation", {
       functionName: open.pool.definition.name,
@@ -336,6 +382,14 @@ export class Dispatcher {
       killed: kill,
     })
     open.pool.retire(pooled, { kill })
+  }
+
+  /** A builtin cannot be killed: its execution keeps its slot until it lets go of it, and is shown as stuck so long. */
+  #stick(open: OpenVersion, call: Call): void {
+    this.#stuck.add(call)
+    open.pool.stick()
+    this.#options.logger.warn("execution is stuck", { functionName: open.pool.definition.name, invocationId: call.invocationId })
+    this.#checkIdle()
   }
 
   /** Whether an instance executes a call whose caller still waits. */
@@ -354,7 +408,7 @@ export class Dispatcher {
     this.#forget(call)
     call.responder.fail(call, error)
     this.#report(call, error, 0)
-    if (this.#idle && this.#calls.size === 0 && this.#running === 0) this.#idle()
+    this.#checkIdle()
   }
 
   #forget(call: Call): void {
@@ -410,7 +464,7 @@ export class Dispatcher {
 }
 
 /** The exact version a call runs on. @throws {FnError} not_found VERSION_NOT_FOUND */
-function resolveVersion(fn: HostedFunction, asked: string | undefined): string {
+export function resolveVersion(fn: HostedFunction, asked: string | undefined): string {
   if (asked === undefined || asked === fn.record.activeVersion) return fn.record.activeVersion
   const aliased = fn.record.aliases[asked]
   if (aliased !== undefined) return aliased

@@ -11,6 +11,28 @@ export interface OpenVersion {
   /** In order of arrival. */
   readonly waiting: Set<Call>
   readonly breaker: CircuitBreaker
+  /** Its part of the durable queue, once this host has worked on that. */
+  backlog?: Backlog
+}
+
+/** What waits in the durable queue for one version on this host, as far as slots are concerned. Kept by the queue worker. */
+export interface Backlog {
+  /** Slots set aside for invocations that were asked of the queue, or have come and not begun. */
+  reserved: number
+  /** Whether the next slot that gets free is the backlog's, if a call waits for it too. */
+  isNext: boolean
+  /** A slot is free. True: it is wanted, and counted in `reserved` by then. */
+  takeSlot(): boolean
+}
+
+/** Slots of a version that neither run a call nor are set aside for one. */
+export function freeSlots({ pool, backlog }: OpenVersion): number {
+  return pool.capacity - pool.running - (backlog?.reserved ?? 0)
+}
+
+/** Slots that a call would find free now: as {@link freeSlots}, and none while the circuit is open. */
+export function offeredSlots(open: OpenVersion): number {
+  return open.breaker.isOpen ? 0 : Math.max(0, freeSlots(open))
 }
 
 /** A function as this host knows it. */

@@ -62,6 +62,11 @@ export function startedReply(lines: string, host: string): Reply {
   return { lines: lines + headerLine(Header.started, host), body: NOTHING }
 }
 
+/** The message that says that a call waits in the durable queue. */
+export function queuedReply(lines: string, seq: number): Reply {
+  return { lines: lines + headerLine(Header.queued, seq), body: NOTHING }
+}
+
 /** One event of a stream, in the mode asked for. `eventLines` are its header lines in binary mode. docs/protocol.md#streaming */
 export function streamEventReply(lines: string, seq: number, event: WireEvent, mode: EventMode, eventLines: string): Reply {
   const head = lines + headerLine(Header.seq, seq)

@@ -3,10 +3,10 @@
  */
 import { binaryHeaderLines, FnError as Failure, type FnError, type Logger, messageOf, type Subjects, type WireEvent } from "@fn/core"
 import type { NatsConnection } from "@nats-io/transport-node"
-import type { Call, Responder } from "../dispatch/call.js"
+import type { Call, Destination, Responder } from "../dispatch/call.js"
 import type { EventMode } from "../ingress/request.js"
 import type { Emitter } from "./emitter.js"
-import { callLines, errorReply, eventsReply, publishReply, startedReply } from "./reply.js"
+import { callLines, errorReply, eventsReply, publishReply, queuedReply, startedReply } from "./reply.js"
 
 /** What answers go through. */
 export interface EgressOptions {
@@ -60,6 +60,18 @@ export class NatsResponder implements Responder {
 
   started(call: Call): void {
     publishStarted(this.#egress, this.#reply, call)
+  }
+
+  get destination(): Destination | undefined {
+    return { reply: this.#reply, mode: this.#mode }
+  }
+
+  queued(call: Call, seq: number): void {
+    try {
+      publishReply(this.#egress.nc, this.#reply, queuedReply(callLines(call), seq))
+    } catch (thrown) {
+      this.#egress.logger.error("queued message failed", { invocationId: call.invocationId, error: messageOf(thrown) })
+    }
   }
 }
 

@@ -63,6 +63,7 @@ export class InstancePool {
   readonly capacity: number
   /** Calls it runs or that wait for one of its instances; kept by the dispatcher. */
   running = 0
+  #stuck = 0
   readonly #options: PoolOptions
   readonly #instances: PooledInstance[] = []
   readonly #waiters: Waiter[] = []
@@ -87,6 +88,23 @@ export class InstancePool {
       this.#becameDrained = resolve
     })
     this.capacity = options.definition.concurrency * Math.max(1, options.definition.instances.max)
+  }
+
+  /** Slots that calls can have: those of executions that never let go of theirs are lost. */
+  get slots(): number {
+    return this.capacity - this.#stuck
+  }
+
+  /** An execution that was answered long ago holds on to its slot. */
+  stick(): void {
+    this.#stuck++
+    this.stats.stuck++
+  }
+
+  /** It has let go. */
+  unstick(): void {
+    this.#stuck--
+    this.stats.stuck--
   }
 
   get instanceCount(): number {

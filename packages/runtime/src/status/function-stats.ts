@@ -6,6 +6,8 @@ export class FunctionStats {
   errors = 0
   coldStarts = 0
   crashes = 0
+  /** Executions that were answered and never let go of their slot. */
+  stuck = 0
   lastColdStartMs: number | undefined
   lastError: string | undefined
   /** Sum of execution times, ms. */

@@ -11,7 +11,7 @@ import {
 import type { Catalog, UnservedFunction } from "../catalog/catalog.js"
 import type { Call } from "../dispatch/call.js"
 import type { Dispatcher } from "../dispatch/dispatcher.js"
-import type { HostedFunction } from "../dispatch/hosted-function.js"
+import { type HostedFunction, offeredSlots } from "../dispatch/hosted-function.js"
 import { RECENT_EXECUTIONS, type RecentExecutions } from "../records/recent-executions.js"
 
 /** What a status is made from. */
@@ -98,6 +98,7 @@ function servedStatus(fn: HostedFunction): FunctionStatus {
   const open = [...fn.versions.values()]
   const active = fn.versions.get(fn.record.activeVersion)
   const { stats } = fn
+  const circuit = fn.circuit?.status()
   return {
     function: fn.key,
     revision: fn.revision,
@@ -105,9 +106,12 @@ function servedStatus(fn: HostedFunction): FunctionStatus {
     served: true,
     instances: open.reduce((sum, { pool }) => sum + pool.instanceCount, 0),
     // A version that is not open yet has all its slots free; how many is in its definition.
-    freeSlots: active ? active.pool.capacity - active.pool.running : 1,
+    freeSlots: active ? offeredSlots(active) : 1,
     running: open.reduce((sum, { pool }) => sum + pool.running, 0),
+    ...(stats.stuck > 0 ? { stuck: stats.stuck } : {}),
     waiting: open.reduce((sum, { waiting }) => sum + waiting.size, 0),
+    ...(fn.queued > 0 ? { queued: fn.queued } : {}),
+    ...(circuit ? { circuit } : {}),
     executions: stats.executions,
     errors: stats.errors,
     coldStarts: stats.coldStarts,

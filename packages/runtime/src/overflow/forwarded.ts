@@ -1,0 +1,22 @@
+import { binaryHeaderLines, encodeStructured, Header, headerLine, STRUCTURED_TYPE, type WireEvent } from "@fn/core"
+import type { Call, Destination } from "../dispatch/call.js"
+
+const NOTHING = new Uint8Array(0)
+
+/** A call's event and how its answer is wanted, as a message for another host. */
+export interface Forwarded {
+  readonly lines: string
+  readonly data: Uint8Array
+}
+
+/** See {@link Forwarded}. The event travels in binary mode unless that would turn a number or a boolean among its attributes into text. */
+export function forwarded(call: Call, { mode }: Destination): Forwarded {
+  const { event, wantsStarted } = call
+  const accept = headerLine(Header.accept, wantsStarted ? `started, ${mode}` : mode)
+  if (hasOnlyTexts(event)) return { lines: accept + binaryHeaderLines(event.attributes), data: event.data ?? NOTHING }
+  return { lines: accept + headerLine(Header.contentType, STRUCTURED_TYPE), data: Buffer.from(encodeStructured(event)) }
+}
+
+function hasOnlyTexts({ attributes }: WireEvent): boolean {
+  return Object.values(attributes).every((value) => value === undefined || typeof value === "string")
+}
