@@ -1,8 +1,8 @@
 /**
- * Removes files after this process has ended, however it ends.
+ * Cleans up after this process has ended, however it ends.
  *
  * A process killed with SIGKILL cleans nothing up. So a shell waits at the end of a pipe whose other end only this process holds: when the
- * pipe closes, it removes what it was told to and ends.
+ * pipe closes, it does what it was told to and ends.
  */
 import { type ChildProcess, spawn } from "node:child_process"
 import { once } from "node:events"
@@ -16,21 +16,27 @@ export interface LeftBehind {
 
 /** A waiting shell. */
 export interface Keeper {
-  /** Ends it; what it was to remove is removed now. May be called twice. */
+  /** Ends it; what it was to do is done now. May be called twice. */
   release(): Promise<void>
 }
 
-const SCRIPT = `while read -r line; do :; done
-while [ $# -gt 1 ]; do
+const REMOVE = `while [ $# -gt 1 ]; do
   if [ -z "$2" ] || grep -qF -- "$2" "$1" 2>/dev/null; then rm -rf -- "$1"; fi
   shift 2
 done`
 
 /** Starts a keeper of `left`. Without a shell on the machine nothing is kept. */
 export function removeAfterDeath(left: readonly LeftBehind[]): Keeper {
-  const args = left.flatMap(({ path, holding }) => [path, holding ?? ""])
+  return runAfterDeath(
+    REMOVE,
+    left.flatMap(({ path, holding }) => [path, holding ?? ""]),
+  )
+}
+
+/** Starts a keeper that runs a shell script, with `args` as `$1`, `$2` … */
+export function runAfterDeath(script: string, args: readonly string[]): Keeper {
   // Its own group, so that Ctrl-C in a terminal does not end it before us.
-  const keeper = spawn("/bin/sh", ["-c", SCRIPT, "fn-keeper", ...args], {
+  const keeper = spawn("/bin/sh", ["-c", `while read -r line; do :; done\n${script}`, "fn-keeper", ...args], {
     stdio: ["pipe", "ignore", "ignore"],
     detached: true,
     env: { PATH: "/usr/bin:/bin" },
