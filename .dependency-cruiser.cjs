@@ -8,6 +8,7 @@ const ALLOWED = {
   proto: [],
   "packages/core": ["proto"],
   "packages/process": ["packages/core"],
+  "packages/isolation": ["packages/core", "packages/process"],
   "packages/metrics": ["packages/core"],
   "packages/nats": ["packages/core", "packages/process"],
   "packages/go-plugin": ["proto", "packages/core", "packages/process"],

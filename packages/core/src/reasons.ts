@@ -82,6 +82,8 @@ export const REASONS = {
   BAD_OUTPUT: { code: "failed_precondition", todo: "Return CloudEvents (or nothing) from the function." },
   OUTPUT_LIMIT: { code: "resource_exhausted", todo: "Return less, or pass a reference to the data." },
   MEMORY_LIMIT: { code: "resource_exhausted", todo: "Raise memoryMb, or use less memory." },
+  PIDS_LIMIT: { code: "resource_exhausted", todo: "Raise pids, or start fewer processes and threads." },
+  CPU_LIMIT: { code: "resource_exhausted", todo: "Use less CPU time, or raise the limit of the function." },
   INIT_FAILED: { code: "failed_precondition", todo: "Correct the function's configuration or its setup code." },
   LOAD_FAILED: { code: "failed_precondition", todo: "Correct the module: it must load and export a function." },
   // plugins

@@ -1,0 +1,2 @@
+export * from "./guarantee.js"
+export * from "./limits.js"
