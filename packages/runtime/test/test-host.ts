@@ -24,6 +24,7 @@ export interface TestHost extends AsyncDisposable {
   readonly logger: Logger
   deployModule(name: string, source: string, manifest?: Partial<FunctionManifest>): Promise<void>
   deployBuiltin(name: string, manifest?: Partial<FunctionManifest>): Promise<void>
+  deployPlugin(name: string, command: string[], manifest?: Partial<FunctionManifest>): Promise<void>
   request(subject: string, payload: string | Uint8Array, lines?: Record<string, string>, timeoutMs?: number): Promise<Msg>
 }
 
@@ -60,6 +61,7 @@ export async function startTestHost(options: Partial<RuntimeOptions> = {}): Prom
     logger,
     deployModule: (name, source, manifest = {}) => deploy({ name, language: "js", runtime: "module", ...manifest }, Buffer.from(source)),
     deployBuiltin: (name, manifest = {}) => deploy({ name, language: "js", runtime: "builtin", ...manifest }),
+    deployPlugin: (name, command, manifest = {}) => deploy({ name, language: "js", runtime: "plugin", command, ...manifest }),
     request: (subject, payload, fields = {}, timeoutMs = 10_000) => {
       const block = headers()
       for (const [name, value] of Object.entries(fields)) block.set(name, value)

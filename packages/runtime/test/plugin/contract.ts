@@ -84,7 +84,8 @@ export function pluginContract(name: string, { start, lines, panicExitCode }: Pl
       const instance = await start()
       const execution = executionOf("log")
       await instance.execute(execution)
-      await until(() => lines.some(({ message }) => message === "complained"), { name: "console output" })
+      const said = (text: string): boolean => lines.some(({ message }) => message === text)
+      await until(() => said("printed") && said("complained"), { name: "console output" })
       expect(lines).toContainEqual({
         level: "warn",
         message: "from the handler",

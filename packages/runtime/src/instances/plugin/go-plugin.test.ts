@@ -2,27 +2,18 @@
 import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { findOnPath, spawnChild } from "@fn/process"
 import type { FunctionDefinition } from "@fn/registry"
 import { afterAll, afterEach, beforeAll, test } from "@jest/globals"
 import { pluginContract } from "../../../test/plugin/contract.js"
+import { go, runGo } from "../../../test/plugin/go-program.js"
 import { fixture, rememberingLogger, specOf } from "../../../test/plugin/support.js"
 import type { Instance } from "../instance.js"
 import { createPluginStarter } from "./plugin-starter.js"
 
 const folder = mkdtempSync(join(tmpdir(), "fn-go-plugin-"))
 const program = join(folder, "go-everything")
-const go = findOnPath("go")
 const { logger, lines } = rememberingLogger()
 const started: Instance[] = []
-
-async function runGo(command: string, args: string[], cwd: string): Promise<void> {
-  const child = spawnChild({ command, args, cwd, env: { ...(process.env as Record<string, string>), CGO_ENABLED: "0" } })
-  let output = ""
-  for (const pipe of [child.stdout, child.stderr]) pipe?.on("data", (chunk: Buffer) => (output += chunk.toString()))
-  const exit = await child.exited
-  if (exit.code !== 0) throw new Error(`go ${args.join(" ")}: ${output}`)
-}
 
 async function start(overrides: Partial<FunctionDefinition> = {}): Promise<Instance> {
   const starter = createPluginStarter({ logger, startTimeoutMs: 8_000 })
@@ -36,7 +27,7 @@ if (!go) {
     console.warn("SKIPPED: needs go: plugins written in Go were neither built nor run")
   })
 } else {
-  beforeAll(() => runGo(go, ["build", "-trimpath", "-o", program, "."], fixture("go-everything")), 240_000)
+  beforeAll(() => runGo(["build", "-trimpath", "-o", program, "."], fixture("go-everything")), 240_000)
   afterEach(async () => {
     for (const instance of started.splice(0)) await instance.close({ graceMs: 2_000 })
   })
@@ -44,5 +35,5 @@ if (!go) {
 
   pluginContract("written in Go (PL-3)", { start, lines, panicExitCode: 2 })
 
-  test("the Go SDK's own tests pass", () => runGo(go, ["test", "-trimpath", "./..."], fixture("../../../../../sdk/go")), 240_000)
+  test("the Go SDK's own tests pass", () => runGo(["test", "-trimpath", "./..."], fixture("../../../../../sdk/go")), 240_000)
 }

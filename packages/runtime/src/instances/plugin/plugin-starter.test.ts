@@ -2,7 +2,7 @@ import { createHash } from "node:crypto"
 import { chmodSync, copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { FnError } from "@fn/core"
+import { FnError, type WireEvent } from "@fn/core"
 import type { FunctionDefinition } from "@fn/registry"
 import { afterAll, afterEach, describe, expect, test } from "@jest/globals"
 import { pluginContract } from "../../../test/plugin/contract.js"
@@ -99,6 +99,26 @@ describe("ExecuteStream", () => {
     const events = await instance.execute(execution)
     expect(events.map(({ attributes }) => attributes.type)).toEqual(["one", "two", "three"])
     expect(lines).toContainEqual({ level: "warn", message: "careful", fields: { a: 1, invocationId: execution.invocationId } })
+  })
+
+  test("R-IV-5: a plugin that cannot stream gives all events at the end, also to who streams", async () => {
+    const written: string[] = []
+    const sink = { write: ({ attributes }: WireEvent) => void written.push(attributes.type) }
+    const stream = await (await faulty("odd-frames")).execute(executionOf("go", undefined, { sink }))
+    expect(stream.map(({ attributes }) => attributes.type)).toEqual(["one", "two", "three"])
+    const unary = await (await faulty("unary")).execute(executionOf("go", undefined, { sink }))
+    expect(unary.map(({ attributes }) => attributes.type)).toEqual(["echoed"])
+    expect(written).toEqual([])
+  })
+
+  test.each([
+    ["over-output-credit", "PLUGIN_PROTOCOL"],
+    ["bad-partial-output", "BAD_OUTPUT"],
+  ])("R-IV-5: output against the rules (%s) fails its call with %s, and no other", async (personality, reason) => {
+    const instance = await faulty(personality)
+    const sink = { write: () => new Promise<void>(() => undefined) }
+    expect(await failure(instance.execute(executionOf("go", undefined, { sink })))).toMatchObject({ reason })
+    expect(await failure(instance.execute(executionOf("go", undefined, { sink })))).toMatchObject({ reason })
   })
 
   test("never more calls are open than the plugin gave credit for, and one that waits can be cancelled", async () => {
