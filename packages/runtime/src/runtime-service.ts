@@ -36,6 +36,7 @@ import { Dispatcher } from "./dispatch/dispatcher.js"
 import type { HostedFunction, OpenVersion } from "./dispatch/hosted-function.js"
 import { Emitter } from "./egress/emitter.js"
 import type { EndpointCounter } from "./egress/responder.js"
+import { Broadcasts } from "./ingress/broadcasts.js"
 import { Ingress } from "./ingress/ingress.js"
 import { createBuiltinStarter } from "./instances/builtin/builtin-instance.js"
 import type { InstanceStarter } from "./instances/instance.js"
@@ -88,6 +89,7 @@ export class RuntimeService implements AsyncDisposable {
   readonly #ingress: Ingress
   readonly #overflow: CallOverflow
   readonly #handOverDesk: HandOverDesk
+  readonly #broadcasts: Broadcasts
   readonly #artifacts: ArtifactCache
   readonly #inbox: ReplyInbox
   readonly #executions: ExecutionLog
@@ -150,7 +152,9 @@ export class RuntimeService implements AsyncDisposable {
     const replyPrefixes = options.replyPrefixes ?? REPLY_PREFIXES
     const shared = { ...egress, dispatcher: this.#dispatcher, catalog: this.#catalog, replyPrefixes }
     this.#overflow = new CallOverflow({ ...shared, access, inbox: this.#inbox, waitFactor: this.#limits.waitFactor })
-    this.#handOverDesk = new HandOverDesk({ ...shared, counter: (endpoint) => this.#counter(endpoint) })
+    const counter = (endpoint: string): EndpointCounter => this.#counter(endpoint)
+    this.#handOverDesk = new HandOverDesk({ ...shared, counter })
+    this.#broadcasts = new Broadcasts({ ...shared, counter })
     this.#statusSource = {
       host: this.host,
       version: VERSION,
@@ -196,6 +200,7 @@ export class RuntimeService implements AsyncDisposable {
     await this.#catalog.watch(this.#closing.signal)
     this.#ingress.openEnvelope()
     this.#handOverDesk.open()
+    this.#broadcasts.open()
     this.#overflow.open()
     await nc.flush()
     this.#enter("ready")
@@ -226,7 +231,7 @@ export class RuntimeService implements AsyncDisposable {
     this.#enter("draining")
     await this.#service?.stop()
     this.#overflow.close("draining")
-    await Promise.all([this.#ingress.drain(), this.#handOverDesk.drain()])
+    await this.#leaveSubjects()
     const abort = new AbortController()
     const timer = setTimeout(() => abort.abort(), graceMs)
     await Promise.race([this.#dispatcher.idle(), new Promise((resolve) => abort.signal.addEventListener("abort", resolve))])
@@ -239,7 +244,7 @@ export class RuntimeService implements AsyncDisposable {
     for (const fn of this.#catalog.served.values()) for (const { breaker } of fn.versions.values()) breaker.close()
     this.#overflow.close("closed")
     await this.#service?.stop()
-    await Promise.all([this.#ingress.drain(), this.#handOverDesk.drain()]).catch((thrown: unknown) =>
+    await this.#leaveSubjects().catch((thrown: unknown) =>
       this.#logger.debug("subscriptions were gone already", { error: messageOf(thrown) }),
     )
     this.#dispatcher.close(FnError.of("HOST_DRAINING", "the host is shutting down"))
@@ -255,6 +260,11 @@ export class RuntimeService implements AsyncDisposable {
     await this.#scratch.remove()
     this.#enter("closed")
     this.#settleClosed(undefined)
+  }
+
+  /** Takes no more calls. */
+  async #leaveSubjects(): Promise<void> {
+    await Promise.all([this.#ingress.drain(), this.#handOverDesk.drain(), this.#broadcasts.drain()])
   }
 
   #enter(phase: HostStatus["phase"]): void {
