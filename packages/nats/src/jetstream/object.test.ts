@@ -76,6 +76,8 @@ describe.each(SERVERS)("objects on $server", ({ binary }) => {
     await store.putBlob({ name: "theirs" }, randomBytes(10))
     await store.delete("theirs")
     expect(await findObject(inbox, BUCKET, "theirs")).toBeUndefined()
+    await store.link("way", await store.putBlob({ name: "there" }, randomBytes(10)))
+    expect(await findObject(inbox, BUCKET, "way")).toBeUndefined()
   })
 
   test("that lost a chunk, or have another's bytes, are DIGEST_MISMATCH", async () => {

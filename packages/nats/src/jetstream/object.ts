@@ -38,7 +38,7 @@ const WINDOW = 4
 const WRITE_TIMEOUT_MS = 10_000
 const DIGEST = "SHA-256="
 
-/** The object of a name; undefined when there is none, or it was deleted. @throws {FnError} as {@link findMessage} */
+/** The object of a name; undefined when there is none, it was deleted, or it is a link. @throws {FnError} as {@link findMessage} */
 export async function findObject(
   inbox: ReplyInbox,
   bucket: string,
@@ -183,8 +183,10 @@ async function findAnywhere(
 }
 
 function readMeta({ data }: StoredMessage, bucket: string, name: string): StoredObject | undefined {
-  const { nuid, size, chunks, digest, deleted } = JSON.parse(Buffer.from(data).toString("utf8")) as Record<string, unknown>
-  if (deleted === true) return undefined
+  const meta = JSON.parse(Buffer.from(data).toString("utf8")) as Record<string, unknown> & { options?: { link?: unknown } }
+  const { nuid, size, chunks, digest, deleted } = meta
+  // A link is not followed: it leads to where its reader may have no business.
+  if (deleted === true || meta.options?.link !== undefined) return undefined
   if (typeof nuid !== "string" || typeof size !== "number" || typeof chunks !== "number" || typeof digest !== "string")
     throw FnError.of("DIGEST_MISMATCH", `what bucket ${bucket} says of object ${name} is damaged`)
   return { bucket, name, nuid, sizeBytes: size, chunks, digest }
