@@ -30,6 +30,7 @@ describe("R-IV-2: subjects", () => {
     expect(subjects.status("h1")).toBe("function.status.h1")
     expect(subjects.health("h1")).toBe("function.health.h1")
     expect(subjects.cancelAll).toBe("function.cancel.>")
+    expect(subjects.callbackQueue("shop")).toBe("function.queue.shop.=callback")
     expect(subjects.statusAll).toBe("function.status.*")
     expect(subjects.load("h1")).toBe("function.status.h1.load")
     expect(subjects.loadAll).toBe("function.status.*.load")

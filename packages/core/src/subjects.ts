@@ -11,6 +11,8 @@ export interface SubjectPrefixes {
 }
 
 const PREFIX = /^[A-Za-z0-9_-]{1,32}$/
+/** Last token of {@link Subjects.callbackQueue}. */
+export const CALLBACK_TOKEN = "=callback"
 const EVENT_BYTE = /^[A-Za-z0-9_-]$/
 /** nats-server closes the connection of who sends a protocol line past 4096 bytes: subject, reply subject and sizes together. */
 const MAX_EVENT_SUBJECT = 1024
@@ -121,6 +123,11 @@ export class Subjects {
   /** `function.queue.{namespace}.{name}`: durable invocation; captured by FUNCTION_QUEUE. */
   queue(ref: FunctionRef): string {
     return `${this.functions}.queue.${scoped(ref)}`
+  }
+
+  /** `function.queue.{namespace}.=callback`: deliveries of results to callbacks. `=` is in no function's name. */
+  callbackQueue(namespace: string): string {
+    return `${this.functions}.queue.${checkNamespace(namespace)}.${CALLBACK_TOKEN}`
   }
 
   /** `function.queue.>`: all of the queue. */

@@ -14,6 +14,8 @@ export interface GivenUp {
   readonly error: FnError
   /** Attempts it had. */
   readonly attempts: number
+  /** Subject it was queued on, and goes back to. Default: the function's own. */
+  readonly subject?: string
 }
 
 /**
@@ -31,6 +33,6 @@ export function addDeadLetter(access: QueueAccess, letter: GivenUp): Promise<Pub
     headerLine(Header.dlqError, headerText(error.message) || error.code) +
     headerLine(Header.dlqAttempts, letter.attempts) +
     headerLine(Header.dlqSequence, seq) +
-    headerLine(Header.dlqSubject, names.subjects.queue(ref))
+    headerLine(Header.dlqSubject, letter.subject ?? names.subjects.queue(ref))
   return publishAcked(inbox, names.subjects.deadLetter(ref), { lines, data: letter.data, repeat: true })
 }
