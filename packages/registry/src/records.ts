@@ -13,6 +13,8 @@ export interface RegistryParts {
   readonly logger: Logger
   /** Waits until the live hosts have taken a deploy. Absent: there are none to ask. */
   readonly awaitServed?: AwaitServed
+  /** Ends what the parts share, when the registry is closed. */
+  onClosed?(): void
 }
 
 /** Waits until every live host serves `revision` of a function, or said why not, or the time is up. Never rejects. */

@@ -276,7 +276,7 @@ export class StoreRegistry implements Registry {
   close(): Promise<void> {
     if (!this.#closed) {
       for (const watch of [...this.#watches]) this.#stop(watch)
-      this.#closed = this.#parts.records.close()
+      this.#closed = this.#parts.records.close().finally(() => this.#parts.onClosed?.())
     }
     return this.#closed
   }

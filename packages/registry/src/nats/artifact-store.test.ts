@@ -112,6 +112,13 @@ describe("artifacts in the object store", () => {
     await expect(artifacts.getToFile("default", digest, folder.file("no", "such"))).rejects.toThrow("ENOENT")
   })
 
+  test("reading leaves no consumer behind on the server", async () => {
+    const { digest } = await artifacts.put("default", bytes())
+    await artifacts.get("default", digest)
+    const jsm = await jetstreamManager(nc)
+    expect((await jsm.streams.info(`OBJ_${BUCKET}`)).state.consumer_count).toBe(0)
+  })
+
   test("progress grows to the whole size", async () => {
     const sent: number[] = []
     const content = bytes()

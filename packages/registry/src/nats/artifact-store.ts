@@ -1,18 +1,17 @@
 /**
  * Artifacts in an object store bucket per namespace, named by the hex digits of their SHA-256.
  *
- * An object is written once: overwriting one makes its readers hang. Every read is hashed, and raced against silence, because the client's
- * read does not end when the consumer behind it dies.
+ * An object is written once: a reader of one that is overwritten finds its chunks gone. Every read is hashed.
  */
-import { createHash } from "node:crypto"
 import { createReadStream } from "node:fs"
 import { type FileHandle, open, rename, rm } from "node:fs/promises"
 import { checkNamespace, FnError, newId } from "@fn/core"
+import { findObject, type ReplyInbox, readObject } from "@fn/nats"
 import type { JetStreamClient } from "@nats-io/jetstream"
 import { type ObjectInfo, type ObjectStore, Objm } from "@nats-io/obj"
 import { artifactNotFound, describeArtifact, digestHex, digestMismatch } from "../artifact-digest.js"
 import type { ArtifactSource, ArtifactStore } from "../registry.js"
-import { isConflict, isStreamNotFound, registryError, withTimeout } from "./errors.js"
+import { isConflict, registryError, withTimeout } from "./errors.js"
 
 /** A chunk that takes longer has failed, written or read. */
 const CHUNK_TIMEOUT_MS = 10_000
@@ -22,6 +21,8 @@ const CHUNK_BYTES = 131_072
 /** What a NatsArtifacts works with. */
 export interface NatsArtifactsOptions {
   readonly js: JetStreamClient
+  readonly inbox: ReplyInbox
+  readonly jsDomain?: string | undefined
   /** Name of a namespace's bucket. */
   bucket(namespace: string): string
   /** Makes a namespace's bucket; nothing happens if it is there. */
@@ -65,7 +66,7 @@ export class NatsArtifacts implements ArtifactStore {
 
   async get(namespace: string, digest: string): Promise<Uint8Array> {
     const chunks: Uint8Array[] = []
-    await this.#read(namespace, digest, async (chunk) => void chunks.push(chunk))
+    await this.#read(namespace, digest, (chunk) => void chunks.push(chunk))
     return Buffer.concat(chunks)
   }
 
@@ -75,7 +76,7 @@ export class NatsArtifacts implements ArtifactStore {
     try {
       file = await open(partial, "wx", 0o600)
       const target = file
-      await this.#read(namespace, digest, async (chunk) => void (await target.writeFile(chunk)))
+      await this.#read(namespace, digest, (chunk) => target.writeFile(chunk))
       await file.close()
       file = undefined
       await rename(partial, path)
@@ -88,42 +89,30 @@ export class NatsArtifacts implements ArtifactStore {
 
   async #isIntact(namespace: string, digest: string): Promise<boolean> {
     try {
-      await this.#read(namespace, digest, async () => undefined)
+      await this.#read(namespace, digest, () => undefined)
       return true
     } catch (thrown) {
-      // A read that falls silent may have lost its chunks; if it was the server, the write that follows says so.
-      if (FnError.is(thrown) && (thrown.reason === "DIGEST_MISMATCH" || thrown.reason === "REGISTRY_TIMEOUT")) return false
+      if (FnError.is(thrown) && thrown.reason === "DIGEST_MISMATCH") return false
       throw thrown
     }
   }
 
   /** Hands the object's bytes to `onChunk`, one chunk at a time, and checks their digest at the end. */
-  async #read(namespace: string, digest: string, onChunk: (chunk: Uint8Array) => Promise<void>): Promise<void> {
+  async #read(namespace: string, digest: string, onChunk: (chunk: Uint8Array) => void | Promise<void>): Promise<void> {
     checkNamespace(namespace)
     const hex = digestHex(digest)
-    const attempted = `reading artifact ${digest} of namespace ${namespace}`
-    const store = await this.#open(namespace)
-    const opened = store.get(hex).catch((thrown: unknown) => {
-      if (isStreamNotFound(thrown)) return null
-      throw thrown
-    })
-    const object = await withTimeout(opened, CHUNK_TIMEOUT_MS, attempted)
-    if (!object) throw artifactNotFound(namespace, digest)
-    // The same failure comes through the stream below; this promise only must not go unhandled.
-    object.error.catch(() => undefined)
-    const reader = object.data.getReader()
-    const hash = createHash("sha256")
+    const { inbox, jsDomain } = this.#options
+    const options = { jsDomain, timeoutMs: CHUNK_TIMEOUT_MS }
+    const bucket = this.#options.bucket(namespace)
     try {
-      for (;;) {
-        const { done, value } = await withTimeout(reader.read().catch(asMismatch(namespace, digest)), CHUNK_TIMEOUT_MS, attempted)
-        if (done) break
-        hash.update(value)
-        await onChunk(value)
-      }
-    } finally {
-      await reader.cancel().catch(() => undefined) // stops the consumer of a read that was cut short
+      // The leader, who knows of what was deployed just now, and of buckets that are not there.
+      const object = await findObject(inbox, bucket, hex, { ...options, fromLeader: true }).catch(unlessNoBucket)
+      if (!object) throw artifactNotFound(namespace, digest)
+      if (object.digest !== wireDigest(hex)) throw digestMismatch(namespace, digest)
+      await readObject(inbox, object, onChunk, options)
+    } catch (thrown) {
+      throw readError(thrown, namespace, digest)
     }
-    if (hash.digest("hex") !== hex) throw digestMismatch(namespace, digest)
   }
 
   #open(namespace: string): Promise<ObjectStore> {
@@ -179,10 +168,19 @@ async function* slices(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
   for (let at = 0; at < bytes.byteLength; at += CHUNK_BYTES) yield bytes.subarray(at, at + CHUNK_BYTES)
 }
 
-/** The client's own check of the digest fails with an error that has nothing but its text. */
-function asMismatch(namespace: string, digest: string): (thrown: unknown) => never {
-  return (thrown) => {
-    if (thrown instanceof Error && thrown.message.includes("corrupt object")) throw digestMismatch(namespace, digest, thrown)
-    throw thrown
-  }
+function unlessNoBucket(thrown: unknown): undefined {
+  if (FnError.from(thrown).reason !== "NOT_SET_UP") throw thrown
+  return undefined
+}
+
+/** The digest as an object store writes it. */
+function wireDigest(hex: string): string {
+  return `SHA-256=${Buffer.from(hex, "hex").toString("base64url")}=`
+}
+
+function readError(thrown: unknown, namespace: string, digest: string): unknown {
+  if (!FnError.is(thrown)) return thrown
+  if (thrown.reason === "DIGEST_MISMATCH") return digestMismatch(namespace, digest, thrown)
+  if (thrown.reason !== "JETSTREAM_UNAVAILABLE" && thrown.reason !== "DEADLINE_EXCEEDED") return thrown
+  return FnError.of("REGISTRY_TIMEOUT", `reading artifact ${digest} of namespace ${namespace}: ${thrown.message}`, { cause: thrown })
 }

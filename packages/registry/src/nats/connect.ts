@@ -1,5 +1,5 @@
 import { type Logger, noopLogger } from "@fn/core"
-import type { NatsConnection } from "@fn/nats"
+import { type NatsConnection, ReplyInbox } from "@fn/nats"
 import { jetstream } from "@nats-io/jetstream"
 import { setSha256Backend } from "@nats-io/obj"
 import type { Registry } from "../registry.js"
@@ -37,10 +37,19 @@ export async function connectRegistry(nc: NatsConnection, options: RegistryOptio
   // The client's own default is a SHA-256 in JavaScript, four times slower.
   setSha256Backend("native")
   const records = await KvStore.open({ nc, names, jsDomain, logger, rereadMs: options.rereadMs ?? DEFAULT_REREAD_MS })
+  const inbox = new ReplyInbox(nc, { logger })
   const artifacts = new NatsArtifacts({
+    inbox,
+    jsDomain,
     js: jetstream(nc, jsDomain === undefined ? {} : { domain: jsDomain }),
     bucket: (namespace) => names.artifacts(namespace),
     createBucket: (namespace) => createArtifactsBucket(access, names, namespace),
   })
-  return new StoreRegistry({ records, artifacts, logger, awaitServed: createAwaitServed(nc, options.prefix ?? "function") })
+  return new StoreRegistry({
+    records,
+    artifacts,
+    logger,
+    awaitServed: createAwaitServed(nc, options.prefix ?? "function"),
+    onClosed: () => inbox.dispose(),
+  })
 }

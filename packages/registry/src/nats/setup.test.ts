@@ -47,7 +47,7 @@ describe("setupPlatform", () => {
     await setupPlatform(nc, { maxPending: 2 })
     const wakes: string[] = []
     nc.subscribe("function.wake.>", {
-      callback: (_error, msg) => wakes.push(`${msg.subject} ${msg.headers?.get("Fn-Test")} ${msg.data.length}`),
+      callback: (_error, msg) => void wakes.push(`${msg.subject} ${msg.headers?.get("Fn-Test")} ${msg.data.length}`),
     })
     const js = (await jetstreamManager(nc)).jetstream()
     const headers = natsHeaders()
