@@ -4,6 +4,7 @@ import type { NatsConnection } from "@nats-io/transport-node"
 import type { CircuitOptions } from "./dispatch/circuit-breaker.js"
 import type { ExecutionReport } from "./dispatch/dispatcher.js"
 import type { BackoffOptions } from "./instances/pool.js"
+import type { QueueDefaults } from "./queue/settings.js"
 
 /** Options of {@link import("./runtime-service.js").startRuntime}. */
 export interface RuntimeOptions {
@@ -25,6 +26,16 @@ export interface RuntimeOptions {
   /** Called after every execution. Must be quick and not throw. */
   readonly onExecution?: (report: ExecutionReport) => void
   readonly limits?: Partial<RuntimeLimits>
+  /** How this host works on the durable queue; false: not at all. Default: it does, with the settings functions ask for. */
+  readonly queue?: QueueRuntimeOptions | false
+  /** JetStream domain, from a leaf node. */
+  readonly jsDomain?: string
+}
+
+/** A host's part of the durable queue. docs/operations.md#queue */
+export interface QueueRuntimeOptions extends QueueDefaults {
+  /** How often the depths of all queues are read, ms. Default 5000: how late work is found whose announcement was lost. */
+  readonly sweepMs?: number
 }
 
 /** Numbers that bound a host. */

@@ -46,6 +46,7 @@ import { InstancePool } from "./instances/pool.js"
 import { DEFAULT_LIMITS, type RuntimeLimits, type RuntimeOptions } from "./options.js"
 import { HandOverDesk } from "./overflow/hand-over-desk.js"
 import { CallOverflow } from "./overflow/overflow.js"
+import { DurableQueue } from "./queue/queue.js"
 import { ExecutionLog } from "./records/execution-log.js"
 import { answerStatus, type HostStatusSource, hostStatus, parseStatusRequest } from "./status/host-status.js"
 import { VERSION } from "./version.js"
@@ -90,6 +91,7 @@ export class RuntimeService implements AsyncDisposable {
   readonly #overflow: CallOverflow
   readonly #handOverDesk: HandOverDesk
   readonly #broadcasts: Broadcasts
+  readonly #queue: DurableQueue | undefined
   readonly #artifacts: ArtifactCache
   readonly #inbox: ReplyInbox
   readonly #executions: ExecutionLog
@@ -114,7 +116,12 @@ export class RuntimeService implements AsyncDisposable {
     this.#subjects = new Subjects(options.subjects)
     this.#builtins = readBuiltins(options.builtins ?? {})
     this.#inbox = new ReplyInbox(options.nc, { logger: this.#logger })
-    const access: QueueAccess = { nc: options.nc, inbox: this.#inbox, names: queueNames(options.subjects?.functions) }
+    const access: QueueAccess = {
+      nc: options.nc,
+      inbox: this.#inbox,
+      names: queueNames(options.subjects?.functions),
+      jsDomain: options.jsDomain,
+    }
     this.#executions = new ExecutionLog({ access, host: this.host, logger: this.#logger })
     this.#artifacts = new ArtifactCache(join(options.dataDir, "artifacts"), options.registry.artifacts)
     this.#starters = new Map<RuntimeKind, InstanceStarter>([
@@ -155,6 +162,12 @@ export class RuntimeService implements AsyncDisposable {
     const counter = (endpoint: string): EndpointCounter => this.#counter(endpoint)
     this.#handOverDesk = new HandOverDesk({ ...shared, counter })
     this.#broadcasts = new Broadcasts({ ...shared, counter })
+    if (options.queue !== false)
+      this.#queue = new DurableQueue({
+        ...(options.queue ?? {}),
+        context: { ...shared, access, egress, counter, recorder: this.#executions, closing: this.#closing.signal },
+        registry: options.registry,
+      })
     this.#statusSource = {
       host: this.host,
       version: VERSION,
@@ -202,6 +215,7 @@ export class RuntimeService implements AsyncDisposable {
     this.#handOverDesk.open()
     this.#broadcasts.open()
     this.#overflow.open()
+    this.#queue?.start()
     await nc.flush()
     this.#enter("ready")
     void nc.closed().then((error) => this.#lost(error ?? undefined))
@@ -231,15 +245,18 @@ export class RuntimeService implements AsyncDisposable {
     this.#enter("draining")
     await this.#service?.stop()
     this.#overflow.close("draining")
+    this.#queue?.stop()
     await this.#leaveSubjects()
     const abort = new AbortController()
     const timer = setTimeout(() => abort.abort(), graceMs)
-    await Promise.race([this.#dispatcher.idle(), new Promise((resolve) => abort.signal.addEventListener("abort", resolve))])
+    const finished = Promise.all([this.#dispatcher.idle(), this.#queue?.idle()])
+    await Promise.race([finished, new Promise((resolve) => abort.signal.addEventListener("abort", resolve))])
     clearTimeout(timer)
     await this.close()
   }
 
   async #close(): Promise<void> {
+    this.#queue?.close()
     this.#closing.abort()
     for (const fn of this.#catalog.served.values()) for (const { breaker } of fn.versions.values()) breaker.close()
     this.#overflow.close("closed")
@@ -298,6 +315,7 @@ export class RuntimeService implements AsyncDisposable {
 
   #serve(fn: HostedFunction): void {
     this.#ingress.open(fn)
+    this.#queue?.served(fn)
     this.#logger.info("function served", { functionName: fn.ref.name, namespace: fn.ref.namespace, version: fn.record.activeVersion })
   }
 
@@ -313,6 +331,7 @@ export class RuntimeService implements AsyncDisposable {
 
   #unserve(fn: HostedFunction): void {
     this.#ingress.close(fn)
+    this.#queue?.unserved(fn)
     for (const [version, open] of fn.versions) this.#retire(fn, version, open)
     this.#logger.info("function no longer served", { functionName: fn.ref.name, namespace: fn.ref.namespace })
   }
@@ -375,8 +394,9 @@ export class RuntimeService implements AsyncDisposable {
   /** A function whose active version is given a rest takes no calls: NATS brings them to other hosts. */
   #heedCircuit(fn: HostedFunction): void {
     if (this.#phase === "draining" || this.#phase === "closed" || this.#catalog.served.get(fn.key) !== fn) return
-    if (fn.circuit?.isOpen) this.#ingress.close(fn)
-    else this.#ingress.open(fn)
+    if (fn.circuit?.isOpen) return this.#ingress.close(fn)
+    this.#ingress.open(fn)
+    this.#queue?.served(fn)
   }
 
   /** The counters of one endpoint; a language gets its endpoint with the first function that is served. */
@@ -452,8 +472,9 @@ export class RuntimeService implements AsyncDisposable {
   }
 
   #cancel(msg: Msg): void {
-    const id = msg.subject.slice(msg.subject.lastIndexOf(".") + 1)
+    const [, , namespace = "", id = "", queued] = msg.subject.split(".")
     this.#dispatcher.cancel(id, FnError.of("CANCELLED", "the caller cancelled"))
+    this.#queue?.cancel(namespace, id, queued !== undefined)
   }
 }
 

@@ -35,26 +35,29 @@ export class Request {
   /** Mode the caller wants the answer in, if it said so. */
   #acceptMode: EventMode | undefined
   readonly #event = new BinaryEventReader()
+  readonly #other: ((name: string, value: string) => void) | undefined
 
-  constructor(headers: Uint8Array | undefined) {
+  /** `other` hears of the headers that are none of these, the event's among them. */
+  constructor(headers: Uint8Array | undefined, other?: (name: string, value: string) => void) {
+    this.#other = other
     if (headers) readHeaderBlock(headers, this.#visit)
+    if (this.#payloadType !== undefined) this.#event.contentType ??= this.#payloadType
   }
 
   /** Mode of the answer: what was asked for, else the mode of the question. */
-    if (this.#payloadType !== undefined) this.#event.contentType ??= this.#payloadType
   get replyMode(): EventMode {
     return this.#acceptMode ?? (this.#isStructured ? "structured" : "binary")
   }
 
-  /** The event in the message. @throws {FnError} invalid_argument INVALID_EVENT; TOO_MANY_HOPS */
-  event(payload: Uint8Array, subject: string): WireEvent {
-    if (this.hops > MAX_HOPS)
   /** Where the message's body is, if it is stored apart: then {@link event} wants that body. */
   get payload(): PayloadClaim | undefined {
     if (this.#payloadRef === undefined) return undefined
     return { ref: this.#payloadRef, sizeBytes: this.#payloadSize ?? Number.NaN }
   }
 
+  /** The event in the message. @throws {FnError} invalid_argument INVALID_EVENT; TOO_MANY_HOPS */
+  event(payload: Uint8Array, subject: string): WireEvent {
+    if (this.hops > MAX_HOPS)
       throw FnError.of("TOO_MANY_HOPS", `the event has passed ${this.hops} functions already; the limit is ${MAX_HOPS}`)
     if (this.#event.isBinary) return this.#event.finish(payload)
     if (this.#isStructured) return decodeStructured(payload)
@@ -91,9 +94,6 @@ export class Request {
         return
       case Header.accept:
         return this.#accept(value)
-      default:
-        this.#event.take(name, value)
-    }
       case Header.payloadRef:
         this.#payloadRef = value
         return
@@ -103,17 +103,21 @@ export class Request {
       case Header.payloadType:
         this.#payloadType = value
         return
+      default:
+        this.#event.take(name, value)
+        this.#other?.(name, value)
+    }
   }
 
   #accept(value: string): void {
     for (const word of value.split(/[\s,]+/)) {
       if (word === "started") this.wantsStarted = true
       else if (word === "stream") this.wantsStream = true
+      else if (word === "payload-ref") this.acceptsPayloadRef = true
       else if (word === "binary" || word === "structured") this.#acceptMode = word
     }
   }
 }
-      else if (word === "payload-ref") this.acceptsPayloadRef = true
 
 function positive(text: string): number | undefined {
   const value = Number(text)

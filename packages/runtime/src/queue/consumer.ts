@@ -1,0 +1,119 @@
+/** The consumer of one function's part of the queue, and what else is asked of the stream. docs/protocol.md#queue */
+import { FnError } from "@fn/core"
+import { JsCode, requestApi } from "@fn/nats"
+import type { QueueAccess } from "@fn/queue"
+import type { ResolvedQueueSettings } from "./settings.js"
+
+/** A consumer nobody pulls from for so long is deleted by the server, ms. With it go the delivery counts, so hosts pull more often than that. */
+export const INACTIVE_MS = 1_800_000
+/** Deliveries past the attempts before the server stops: hosts count attempts themselves, this is for hosts that die at each. */
+const CRASH_NET = 4
+const NS_PER_MS = 1_000_000
+
+/** Subject and consumer of what one function, or one handler, has in the queue. */
+export interface QueueLane {
+  readonly subject: string
+  readonly consumer: string
+}
+
+/** What a consumer says of itself. */
+export interface ConsumerState {
+  /** Not delivered yet. */
+  readonly pending: number
+  /** Delivered and neither acknowledged nor due again. */
+  readonly ackPending: number
+  readonly redelivered: number
+  /** Last sequence of the stream that was delivered. */
+  readonly deliveredSeq: number
+}
+
+interface ConsumerInfo {
+  readonly num_pending: number
+  readonly num_ack_pending: number
+  readonly num_redelivered: number
+  readonly delivered: { readonly stream_seq: number }
+}
+
+/** Makes the lane's consumer, or gives it these settings. Without `action` every server since 2.9 does whichever is needed. */
+export async function ensureConsumer(
+  { inbox, names, jsDomain }: QueueAccess,
+  lane: QueueLane,
+  settings: Pick<ResolvedQueueSettings, "ackWaitMs" | "attempts">,
+): Promise<void> {
+  await requestApi(inbox, `CONSUMER.CREATE.${names.queue}.${lane.consumer}.${lane.subject}`, {
+    jsDomain,
+    body: {
+      stream_name: names.queue,
+      config: {
+        name: lane.consumer,
+        durable_name: lane.consumer,
+        filter_subject: lane.subject,
+        ack_policy: "explicit",
+        deliver_policy: "all",
+        replay_policy: "instant",
+        ack_wait: settings.ackWaitMs * NS_PER_MS,
+        max_deliver: settings.attempts + CRASH_NET,
+        max_ack_pending: -1,
+        inactive_threshold: INACTIVE_MS * NS_PER_MS,
+      },
+    },
+  })
+}
+
+/** State of the lane's consumer; undefined when there is none. */
+export async function consumerState({ inbox, names, jsDomain }: QueueAccess, consumer: string): Promise<ConsumerState | undefined> {
+  try {
+    const info = await requestApi<ConsumerInfo>(inbox, `CONSUMER.INFO.${names.queue}.${consumer}`, { jsDomain })
+    return {
+      pending: info.num_pending,
+      ackPending: info.num_ack_pending,
+      redelivered: info.num_redelivered,
+      deliveredSeq: info.delivered.stream_seq,
+    }
+  } catch (thrown) {
+    if (hasCode(thrown, JsCode.consumerNotFound)) return undefined
+    throw thrown
+  }
+}
+
+/** Deletes the lane's consumer if it is there. */
+export async function deleteConsumer({ inbox, names, jsDomain }: QueueAccess, consumer: string): Promise<void> {
+  try {
+    await requestApi(inbox, `CONSUMER.DELETE.${names.queue}.${consumer}`, { jsDomain })
+  } catch (thrown) {
+    if (!hasCode(thrown, JsCode.consumerNotFound)) throw thrown
+  }
+}
+
+/** Takes a message out of the queue; nothing happens if it is gone. */
+export async function deleteMessage({ inbox, names, jsDomain }: QueueAccess, seq: number): Promise<void> {
+  try {
+    await requestApi(inbox, `STREAM.MSG.DELETE.${names.queue}`, { jsDomain, body: { seq, no_erase: true } })
+  } catch (thrown) {
+    if (!hasCode(thrown, JsCode.noMessage) && !hasCode(thrown, SEQUENCE_NOT_FOUND)) throw thrown
+  }
+}
+
+/** Deleting what is not there is this error, and not `noMessage`. */
+const SEQUENCE_NOT_FOUND = 10_043
+
+interface StreamState {
+  readonly total?: number
+  readonly state: { readonly subjects?: Readonly<Record<string, number>> }
+}
+
+/** How many messages wait on each subject of the queue. @throws {FnError} NOT_SET_UP, JETSTREAM_UNAVAILABLE, DISCONNECTED … */
+export async function queueDepths({ inbox, names, jsDomain }: QueueAccess): Promise<Map<string, number>> {
+  const depths = new Map<string, number>()
+  for (;;) {
+    const body = { subjects_filter: names.subjects.queueAll, offset: depths.size }
+    const { state, total = 0 } = await requestApi<StreamState>(inbox, `STREAM.INFO.${names.queue}`, { jsDomain, body })
+    const subjects = Object.entries(state.subjects ?? {})
+    for (const [subject, depth] of subjects) depths.set(subject, depth)
+    if (subjects.length === 0 || depths.size >= total) return depths
+  }
+}
+
+function hasCode(thrown: unknown, code: number): boolean {
+  return FnError.is(thrown) && thrown.details?.errCode === code
+}

@@ -1,0 +1,393 @@
+/**
+ * Runs what the queue has for one function: decides what becomes of each delivery, gets it a slot, and settles its outcome.
+ *
+ * A delivery is examined first (its answer may be known without running it), then prepared (what has to be read), then runs on a slot of
+ * the version it is for. Nothing here rejects or throws into its callers: every way ends in the worker's `done` or `putOff`.
+ */
+import { FnError, type FunctionRef, messageOf, type WireEvent } from "@fn/core"
+import { isReplySubject } from "@fn/nats"
+import { claim, consumerName, findResult, storeResult } from "@fn/queue"
+import { Call, type Responder } from "../dispatch/call.js"
+import { resolveVersion } from "../dispatch/dispatcher.js"
+import { type Backlog, type HostedFunction, type OpenVersion, offeredSlots } from "../dispatch/hosted-function.js"
+import { callLines, errorReply, publishReply } from "../egress/reply.js"
+import { NatsResponder } from "../egress/responder.js"
+import type { ExecutionTrace } from "../records/execution-recorder.js"
+import type { QueueLane } from "./consumer.js"
+import type { QueueContext } from "./context.js"
+import { type Delivery, HOLD_MS } from "./delivery.js"
+import { isHostLocal, isPermanent, retryDelayMs } from "./retry-policy.js"
+import { type ResolvedQueueSettings, resolveQueueSettings } from "./settings.js"
+import { acknowledge, type Outcome, persist, settle } from "./tail.js"
+import type { LaneRunner, Worker } from "./worker.js"
+
+/** A host that cannot run a function for reasons of its own leaves it to others for so long, ms. */
+const AVERSION_MS = 15_000
+
+/** See the head of this file. */
+export class FunctionLane implements LaneRunner {
+  readonly ref: FunctionRef
+  readonly lane: QueueLane
+  readonly #context: QueueContext
+  readonly #fn: HostedFunction
+  readonly #worker: Worker
+  /** Deliveries that wait for a slot of their version. */
+  readonly #waiting = new Map<OpenVersion, Set<Delivery>>()
+  /** Versions whose backlog is this lane's. */
+  readonly #own = new WeakSet<OpenVersion>()
+  /** The version whose slots are set aside for pulls. */
+  #active: OpenVersion | undefined
+  #settings: ResolvedQueueSettings | undefined
+  #averseUntil = 0
+  #gone = false
+
+  constructor(context: QueueContext, fn: HostedFunction, worker: Worker) {
+    this.#context = context
+    this.#fn = fn
+    this.#worker = worker
+    this.ref = fn.ref
+    this.lane = { subject: context.access.names.subjects.queue(fn.ref), consumer: consumerName(fn.ref) }
+  }
+
+  async prepare(): Promise<ResolvedQueueSettings | undefined> {
+    const { dispatcher, defaults } = this.#context
+    if (this.#averseUntil > Date.now()) return undefined
+    const open = await dispatcher.open(this.#fn, this.#fn.record.activeVersion)
+    if (open !== this.#active) this.#activate(open)
+    this.#settings = resolveQueueSettings(open.pool.definition, defaults)
+    return open.breaker.isOpen ? undefined : this.#settings
+  }
+
+  setAside(count: number): number {
+    const open = this.#active
+    if (!open) return 0
+    const backlog = this.#backlog(open)
+    const taken = Math.min(count, offeredSlots(open))
+    backlog.reserved += taken
+    return taken
+  }
+
+  giveBack(count: number): void {
+    const open = this.#active
+    if (!open) return
+    this.#backlog(open).reserved -= count
+    this.#context.dispatcher.freed(open)
+  }
+
+  run(delivery: Delivery, setAside: boolean): void {
+    const open = setAside ? this.#active : undefined
+    if (this.#gone) {
+      this.#release(open)
+      return this.#worker.putOff(delivery, 0)
+    }
+    const outcome = this.#examine(delivery)
+    if (outcome === "run") {
+      if (delivery.info.deliveries > 1 || delivery.settings.keyed) void this.#runChecked(delivery, open)
+      else this.#start(delivery, open)
+      return
+    }
+    this.#release(open)
+    if (outcome === "later") return
+    void this.#finish(delivery, outcome)
+  }
+
+  /** The function was deleted here: what runs finishes, all else is given back. */
+  gone(): void {
+    this.#gone = true
+    for (const [open, waiting] of this.#waiting) {
+      for (const delivery of [...waiting]) {
+        this.#unwait(open, delivery)
+        this.#worker.putOff(delivery, 0)
+      }
+    }
+  }
+
+  /** Cancels a delivery that waits for a slot; one that runs is the dispatcher's to cancel. */
+  cancel(delivery: Delivery): void {
+    for (const [open, waiting] of this.#waiting) {
+      if (!waiting.has(delivery)) continue
+      this.#unwait(open, delivery)
+      void this.#finish(delivery, failure(cancelledError()))
+    }
+  }
+
+  /** What is known of a delivery without running it; `later` when it was put off. */
+  #examine(delivery: Delivery): Outcome | "run" | "later" {
+    const { settings, info } = delivery
+    const { cancelled } = this.#context
+    const now = Date.now()
+    if (cancelled.has(this.ref.namespace, delivery.invocationId)) return failure(cancelledError())
+    if (settings.spilled) return this.#examineSpilled(delivery, now)
+    const leftMs = (settings.notBefore ?? 0) - now
+    if (delivery.wasDeferred && info.deliveries === 1) {
+      // Put off even when its time has come meanwhile: so each later delivery is an attempt, and they can be counted.
+      this.#worker.putOff(delivery, leftMs)
+      return "later"
+    }
+    if (leftMs > HOLD_MS) {
+      this.#worker.putOff(delivery, leftMs)
+      return "later"
+    }
+    if (leftMs > 0) {
+      setTimeout(() => this.#holds(delivery) && this.run(delivery, false), leftMs).unref()
+      return "later"
+    }
+    const maxAgeMs = settings.maxAgeMs ?? this.#settings?.maxAgeMs ?? Number.POSITIVE_INFINITY
+    const waitedMs = now - delivery.dueAt
+    if (waitedMs > maxAgeMs) return failure(FnError.of("EXPIRED", `the invocation waited ${waitedMs} ms, longer than its ${maxAgeMs} ms`))
+    const attempts = this.#settings?.attempts ?? 1
+    if (delivery.attempt <= attempts) return "run"
+    return failure(FnError.of("ATTEMPTS_EXHAUSTED", `all ${attempts} attempts ended without an outcome: the hosts that ran them are gone`))
+  }
+
+  /** A sync call in the queue has one attempt, and a caller who waits. */
+  #examineSpilled({ settings, info }: Delivery, now: number): Outcome | "run" {
+    if (info.deliveries > 1)
+      return failure(FnError.of("OUTCOME_UNKNOWN", "the host that took the call is gone; it may have run, and is not run again"))
+    if (settings.timeoutMs !== undefined && info.storedAt + settings.timeoutMs <= now)
+      return failure(FnError.of("DEADLINE_EXCEEDED", `the call did not start within the ${settings.timeoutMs} ms it had left`))
+    return "run"
+  }
+
+  /** Looks first whether an earlier attempt, or another message of the same key, has ended it already. */
+  async #runChecked(delivery: Delivery, open: OpenVersion | undefined): Promise<void> {
+    try {
+      const outcome = await persist(this.#context, "the look for a result", () => this.#lookUp(delivery))
+      if (outcome === "run") return this.#start(delivery, open)
+      this.#release(open)
+      if (outcome === "duplicate") await this.#drop(delivery)
+      else await this.#finish(delivery, outcome)
+    } catch {
+      this.#release(open) // only a host that closes gets here: it gives back what it holds
+    }
+  }
+
+  async #lookUp(delivery: Delivery): Promise<Outcome | "run" | "duplicate"> {
+    const { access } = this.#context
+    const { invocationId, settings, info } = delivery
+    const { namespace } = this.ref
+    if (settings.keyed) {
+      const held = await claim(access, namespace, invocationId, delivery.seq)
+      if (held.kind === "other") {
+        // Whoever asks late for what the stream of results has forgotten gets it again.
+        if (held.result) await storeResult(access, namespace, invocationId, held.result)
+        return "duplicate"
+      }
+    }
+    if (info.deliveries === 1) return "run"
+    const result = await findResult(access, namespace, invocationId, { fromLeader: true })
+    return result ? { kind: "stored", result } : "run"
+  }
+
+  async #drop(delivery: Delivery): Promise<void> {
+    this.#context.counts.duplicates++
+    await acknowledge(this.#context, delivery)
+    this.#worker.done(delivery)
+  }
+
+  /** Runs it on its version: at once on the slot that was set aside, else when there is one. */
+  #start(delivery: Delivery, open: OpenVersion | undefined): void {
+    let version: string
+    let event: WireEvent
+    try {
+      version = resolveVersion(this.#fn, delivery.settings.version)
+      event = delivery.event()
+      if (delivery.settings.spilled) this.#checkReply(delivery)
+    } catch (thrown) {
+      this.#release(open)
+      return this.#ended(delivery, FnError.from(thrown))
+    }
+    if (open && this.#fn.versions.get(version) === open) return this.#dispatch(delivery, event, open)
+    this.#release(open)
+    this.#context.dispatcher.open(this.#fn, version).then(
+      (opened) => this.#await(delivery, opened),
+      (thrown) => this.#ended(delivery, FnError.from(thrown)),
+    )
+  }
+
+  /** Lets a delivery wait for a slot of `open`. */
+  #await(delivery: Delivery, open: OpenVersion): void {
+    this.#backlog(open)
+    const waiting = this.#waiting.get(open) ?? new Set()
+    this.#waiting.set(open, waiting.add(delivery))
+    this.#context.dispatcher.freed(open)
+  }
+
+  #dispatch(delivery: Delivery, event: WireEvent, open: OpenVersion): void {
+    const { settings, invocationId, attempt, info } = delivery
+    const { dispatcher, cancelled } = this.#context
+    if (cancelled.has(this.ref.namespace, invocationId) || dispatcher.has(invocationId)) {
+      this.#release(open)
+      // Another message of the same id runs here: its result is this one's too.
+      if (dispatcher.has(invocationId)) return void this.#drop(delivery)
+      return void this.#finish(delivery, failure(cancelledError()))
+    }
+    const timeoutMs = settings.timeoutMs ?? open.pool.definition.timeoutMs
+    const deadline = settings.spilled ? info.storedAt + timeoutMs : Date.now() + timeoutMs
+    const responder = settings.spilled ? this.#spilledResponder(delivery) : this.#durableResponder(delivery)
+    delivery.startedAt = Date.now()
+    const { version, hops = 0 } = settings
+    dispatcher.dispatchReserved(
+      this.#fn,
+      open,
+      new Call({ invocationId, event, responder, deadline, attempt, version, hops, durable: !settings.spilled }),
+    )
+  }
+
+  #durableResponder(delivery: Delivery): Responder {
+    const { recorder } = this.#context
+    return {
+      succeed: (call, events) => void this.#succeeded(delivery, events, recorder.trace(call)),
+      fail: (call, error) => this.#ended(delivery, error, recorder.trace(call)),
+    }
+  }
+
+  #spilledResponder(delivery: Delivery): Responder {
+    const { egress, counter } = this.#context
+    const { replyTo = "" } = delivery.settings
+    const responder = new NatsResponder(egress, counter(this.#fn.record.language), replyTo, delivery.mode)
+    return {
+      succeed: (call, events) => {
+        responder.succeed(call, events)
+        void this.#acknowledged(delivery)
+      },
+      fail: (call, error) => {
+        responder.fail(call, error)
+        void this.#acknowledged(delivery)
+      },
+      started: (call) => responder.started(call),
+    }
+  }
+
+  async #succeeded(delivery: Delivery, events: readonly WireEvent[], trace: ExecutionTrace): Promise<void> {
+    this.#worker.settling(delivery)
+    const { invocationId, settings } = delivery
+    try {
+      await this.#context.events.emit(events, { namespace: this.ref.namespace, invocationId, hops: settings.hops ?? 0 })
+    } catch (thrown) {
+      // Tried again as a whole: what is stored already is not stored twice.
+      return this.#ended(delivery, FnError.from(thrown), trace)
+    }
+    await this.#finish(delivery, { kind: "events", events }, trace)
+  }
+
+  /** An attempt has failed, or could not be made. */
+  #ended(delivery: Delivery, error: FnError, trace?: ExecutionTrace): void {
+    const { closing, counts } = this.#context
+    if (closing.aborted && error.reason === "HOST_DRAINING") return // given back with all that is held
+    const { settings, attempt } = delivery
+    const retry = this.#fn.versions.get(trace?.version ?? this.#fn.record.activeVersion)?.pool.definition.retry
+    if (!settings.spilled && isHostLocal(error)) {
+      this.#averseUntil = Date.now() + AVERSION_MS
+      return this.#worker.putOff(delivery, 0)
+    }
+    const isLast = settings.spilled || attempt >= (this.#settings?.attempts ?? 1) || isPermanent(error, retry)
+    if (isLast) return void this.#finish(delivery, failure(error), trace)
+    counts.retries++
+    this.#worker.putOff(delivery, retryDelayMs(error, attempt, retry))
+  }
+
+  /** Stores the outcome and lets go of the delivery. */
+  async #finish(delivery: Delivery, outcome: Outcome, trace?: ExecutionTrace): Promise<void> {
+    this.#worker.settling(delivery)
+    if (delivery.settings.spilled && outcome.kind === "error") return this.#answerSpilled(delivery, outcome.error)
+    await settle(this.#context, delivery, outcome, trace)
+    this.#worker.done(delivery)
+  }
+
+  #answerSpilled(delivery: Delivery, error: FnError): Promise<void> {
+    const { access, replyPrefixes, counts, logger } = this.#context
+    const { invocationId, attempt, settings } = delivery
+    const { replyTo } = settings
+    if (isReplySubject(replyTo, replyPrefixes)) {
+      try {
+        publishReply(access.nc, replyTo, errorReply(callLines({ invocationId, attempt, runningVersion: undefined }), error))
+      } catch (thrown) {
+        logger.debug("reply failed", { invocationId, error: messageOf(thrown) })
+      }
+    } else counts.badReplySubjects++
+    return this.#acknowledged(delivery)
+  }
+
+  async #acknowledged(delivery: Delivery): Promise<void> {
+    this.#worker.settling(delivery)
+    await acknowledge(this.#context, delivery)
+    this.#worker.done(delivery)
+  }
+
+  /** Whether a delivery is still this host's. */
+  #holds(delivery: Delivery): boolean {
+    return this.#worker.held.get(delivery.seq) === delivery
+  }
+
+  #checkReply({ settings }: Delivery): void {
+    if (isReplySubject(settings.replyTo, this.#context.replyPrefixes)) return
+    throw FnError.of("BAD_REPLY_SUBJECT", "a spilled call has no inbox to answer to")
+  }
+
+  /** Another version is active: what was set aside on the one before is free again. */
+  #activate(open: OpenVersion): void {
+    const before = this.#active
+    this.#active = open
+    this.#backlog(open)
+    if (before?.backlog) {
+      before.backlog.reserved -= this.#worker.forgetSlots()
+      this.#context.dispatcher.freed(before)
+    }
+  }
+
+  /** The version's backlog, which from now on is this lane's: the one before had nothing left to do. */
+  #backlog(open: OpenVersion): Backlog {
+    open.backlog ??= { reserved: 0, isNext: false, takeSlot: () => false }
+    if (!this.#own.has(open)) {
+      this.#own.add(open)
+      open.backlog.takeSlot = () => this.#takeSlot(open)
+    }
+    return open.backlog
+  }
+
+  #takeSlot(open: OpenVersion): boolean {
+    const { backlog } = open
+    if (!backlog || open.breaker.isOpen) return false
+    const [next] = this.#waiting.get(open) ?? []
+    if (next) {
+      this.#unwait(open, next)
+      backlog.reserved++
+      this.#resume(next, open)
+      return true
+    }
+    if (open !== this.#active || !this.#worker.wantsSlot) return false
+    backlog.reserved++
+    this.#worker.slotSetAside()
+    return true
+  }
+
+  #resume(delivery: Delivery, open: OpenVersion): void {
+    try {
+      this.#dispatch(delivery, delivery.event(), open)
+    } catch (thrown) {
+      this.#release(open)
+      this.#ended(delivery, FnError.from(thrown))
+    }
+  }
+
+  #unwait(open: OpenVersion, delivery: Delivery): void {
+    const waiting = this.#waiting.get(open)
+    waiting?.delete(delivery)
+    if (waiting?.size === 0) this.#waiting.delete(open)
+  }
+
+  #release(open: OpenVersion | undefined): void {
+    if (!open?.backlog) return
+    open.backlog.reserved--
+    this.#context.dispatcher.freed(open)
+  }
+}
+
+function failure(error: FnError): Outcome {
+  return { kind: "error", error }
+}
+
+function cancelledError(): FnError {
+  return FnError.of("CANCELLED", "the caller cancelled")
+}

@@ -1,0 +1,76 @@
+/**
+ * Emits the events of durable executions: acknowledged where a stream keeps them, else as core messages like those of sync calls.
+ *
+ * Whether a stream takes a subject is asked once a minute for each subject. Every event carries the id `{invocationId}:{index}`, so an
+ * attempt that is repeated adds nothing to a stream within its duplicate window.
+ */
+
+import type { Subjects } from "@fn/core"
+import { binaryHeaderLines, FnError, Header, headerLine, type WireEvent } from "@fn/core"
+import { publishAcked, publishLines, requestApi } from "@fn/nats"
+import type { QueueAccess } from "@fn/queue"
+
+/** Whose events they are. */
+export interface EventOrigin {
+  readonly namespace: string
+  readonly invocationId: string
+  /** Functions that the event which caused them had passed. */
+  readonly hops: number
+}
+
+interface Known {
+  readonly stored: boolean
+  readonly until: number
+}
+
+const KNOWN_MS = 60_000
+const MAX_KNOWN = 1_024
+const NOTHING = new Uint8Array(0)
+
+/** See the head of this file. */
+export class StoredEvents {
+  readonly #access: QueueAccess
+  readonly #subjects: Subjects
+  readonly #known = new Map<string, Known>()
+
+  constructor(access: QueueAccess, subjects: Subjects) {
+    this.#access = access
+    this.#subjects = subjects
+  }
+
+  /**
+   * Publishes `events` in order; resolves when those that are kept are stored.
+   * @throws {FnError} INVALID_EVENT for a type no subject can be made of; PAYLOAD_TOO_LARGE, STORAGE_FULL, JETSTREAM_UNAVAILABLE, DISCONNECTED
+   */
+  async emit(events: readonly WireEvent[], { namespace, invocationId, hops }: EventOrigin): Promise<void> {
+    const head = headerLine(Header.invocationId, invocationId) + headerLine(Header.hops, hops + 1)
+    for (const [index, event] of events.entries()) {
+      const subject = this.#subjects.event(namespace, event.attributes.type)
+      const lines = head + headerLine("Nats-Msg-Id", `${invocationId}:${index}`) + binaryHeaderLines(event.attributes)
+      if (await this.#isStored(subject)) await publishAcked(this.#access.inbox, subject, { lines, data: event.data, repeat: true })
+      else publishLines(this.#access.nc, subject, lines, event.data ?? NOTHING)
+    }
+  }
+
+  async #isStored(subject: string): Promise<boolean> {
+    const known = this.#known.get(subject)
+    if (known && known.until > Date.now()) return known.stored
+    const stored = await this.#look(subject)
+    if (this.#known.size >= MAX_KNOWN) this.#known.clear()
+    this.#known.set(subject, { stored, until: Date.now() + KNOWN_MS })
+    return stored
+  }
+
+  async #look(subject: string): Promise<boolean> {
+    const { inbox, jsDomain } = this.#access
+    try {
+      const { streams } = await requestApi<{ streams?: readonly string[] | null }>(inbox, "STREAM.NAMES", { jsDomain, body: { subject } })
+      return (streams?.length ?? 0) > 0
+    } catch (thrown) {
+      const error = FnError.from(thrown)
+      // A host that may not ask publishes and trusts: a stream takes it all the same.
+      if (error.reason === "NATS_PERMISSION") return false
+      throw error
+    }
+  }
+}

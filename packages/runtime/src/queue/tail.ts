@@ -1,0 +1,160 @@
+/**
+ * What follows an outcome, in this order: result, reply, claim, callback, record, dead letter, acknowledgement.
+ *
+ * Each step can be repeated, and is, until it succeeds or the host closes; whoever gets the message after a crash begins again with the
+ * result that was stored. The first stored result is the result: an attempt that comes second drops its own and finishes for the first.
+ */
+import { type Code, errorFromReply, FnError, Header, headerBlock, isCode, messageOf, readHeaderBlock, type WireEvent } from "@fn/core"
+import { ackAndWait, isReplySubject } from "@fn/nats"
+import { addDeadLetter, completeClaim, findResult, type ResultMessage, storeResult } from "@fn/queue"
+import { callLines, errorReply, eventsReply, publishReply, type Reply } from "../egress/reply.js"
+import type { ExecutionTrace } from "../records/execution-recorder.js"
+import type { QueueContext } from "./context.js"
+import type { Delivery } from "./delivery.js"
+
+/** How an invocation ended: with events, for good with an error, or as a result says that was stored before. */
+export type Outcome =
+  | { readonly kind: "events"; readonly events: readonly WireEvent[] }
+  | { readonly kind: "error"; readonly error: FnError }
+  | { readonly kind: "stored"; readonly result: ResultMessage }
+
+/** Pauses between repetitions of a step, ms. */
+const PAUSE_MS = { first: 200, longest: 5_000 }
+const ACK_TRIES = 3
+const NEVER_RAN: ExecutionTrace = { durationMs: 0 }
+
+/** See the head of this file. Never rejects; resolves early when the host closes. */
+export async function settle(
+  context: QueueContext,
+  delivery: Delivery,
+  outcome: Outcome,
+  trace: ExecutionTrace = NEVER_RAN,
+): Promise<void> {
+  const { access, recorder, callbacks, counts, logger } = context
+  const { ref, invocationId, settings } = delivery
+  try {
+    const result = await persist(context, "the result", () => stored(context, delivery, outcome, trace))
+    answer(context, delivery, result)
+    if (settings.keyed) {
+      await persist(context, "the claim", () => completeClaim(access, ref.namespace, invocationId, { seq: delivery.seq, result }))
+    }
+    const { callback } = settings
+    if (callback !== undefined && callbacks) {
+      const hops = settings.hops ?? 0
+      await persist(context, "the callback", () => callbacks.send({ ref, invocationId, callback, hops, result }))
+    }
+    const { error, eventsOut } = readResult(result)
+    const end = { ...trace, ref, invocationId, attempt: delivery.attempt, queuedAt: delivery.info.storedAt, eventsOut, error }
+    await persist(context, "the record", () => recorder.recordDurable(end))
+    if (error && error.code !== "cancelled") {
+      const letter = { ref, seq: delivery.seq, lines: delivery.lines(), data: delivery.msg.data, error, attempts: delivery.attempt }
+      await persist(context, "the dead letter", () => addDeadLetter(access, letter))
+      counts.deadLetters++
+      logger.warn("invocation given up", { ...ref, invocationId, attempt: delivery.attempt, reason: error.reason, error: error.message })
+    }
+    await acknowledge(context, delivery)
+  } catch (thrown) {
+    // The host closes: the message goes to another one, which finds how far this one came.
+    logger.debug("queue: outcome not stored", { invocationId, error: messageOf(thrown) })
+  }
+}
+
+/** Acknowledges. What the server does not confirm may come again, and finds its result there. */
+export async function acknowledge({ access, closing }: QueueContext, delivery: Delivery): Promise<void> {
+  for (let tries = 0; tries < ACK_TRIES && !closing.aborted; tries++) {
+    if (await ackAndWait(access.inbox, delivery.ackSubject)) return
+  }
+}
+
+/** Repeats `work` until it succeeds. @throws {FnError} HOST_DRAINING when the host closes meanwhile */
+export async function persist<T>(context: QueueContext, what: string, work: () => Promise<T>): Promise<T> {
+  const { closing, logger } = context
+  let pauseMs = PAUSE_MS.first
+  for (;;) {
+    if (closing.aborted) throw FnError.of("HOST_DRAINING", "this host is shutting down")
+    try {
+      return await work()
+    } catch (thrown) {
+      const error = FnError.from(thrown)
+      const log = pauseMs === PAUSE_MS.first ? "warn" : "debug"
+      logger[log](`queue: ${what} is not stored yet`, { reason: error.reason, error: error.message })
+    }
+    await pause(pauseMs, closing)
+    pauseMs = Math.min(PAUSE_MS.longest, pauseMs * 2)
+  }
+}
+
+/** The result that counts, stored. */
+async function stored(context: QueueContext, delivery: Delivery, outcome: Outcome, trace: ExecutionTrace): Promise<ResultMessage> {
+  if (outcome.kind === "stored") return outcome.result
+  const { access, counts } = context
+  const { namespace } = delivery.ref
+  const own = asMessage(replyOf(context, delivery, outcome, trace))
+  if (await storeResult(access, namespace, delivery.invocationId, own)) return own
+  const first = await findResult(access, namespace, delivery.invocationId, { fromLeader: true })
+  // Its time is over already; or ours was stored, and only the answer was lost.
+  if (!first || isSame(first, own)) return own
+  counts.droppedResults++
+  return first
+}
+
+function replyOf(context: QueueContext, delivery: Delivery, outcome: Exclude<Outcome, { kind: "stored" }>, trace: ExecutionTrace): Reply {
+  const { invocationId, attempt, mode } = delivery
+  const lines = callLines({ invocationId, attempt, runningVersion: trace.version })
+  if (outcome.kind === "error") return errorReply(lines, outcome.error)
+  const reply = eventsReply(lines, outcome.events, mode)
+  const limit = (context.access.nc.info?.max_payload ?? Number.POSITIVE_INFINITY) - SPARE_BYTES
+  const sizeBytes = reply.lines.length + reply.body.length
+  if (sizeBytes <= limit) return reply
+  return errorReply(lines, FnError.of("OUTPUT_LIMIT", `the result has ${sizeBytes} bytes, more than the server takes (${limit})`))
+}
+
+/** Room for what storing adds to a result's headers. */
+const SPARE_BYTES = 256
+
+function asMessage({ lines, body }: Reply): ResultMessage {
+  return { lines, data: body }
+}
+
+function isSame(a: ResultMessage, b: ResultMessage): boolean {
+  return a.lines === b.lines && Buffer.compare(a.data, b.data) === 0
+}
+
+/** Tells who waits on an inbox of its own. At most once: the stored result is what counts. */
+function answer({ access, replyPrefixes, counts, logger }: QueueContext, delivery: Delivery, result: ResultMessage): void {
+  const { replyTo } = delivery.settings
+  if (replyTo === undefined) return
+  if (!isReplySubject(replyTo, replyPrefixes)) {
+    counts.badReplySubjects++
+    return logger.warn("reply subject refused", { invocationId: delivery.invocationId })
+  }
+  try {
+    publishReply(access.nc, replyTo, { lines: result.lines, body: result.data })
+  } catch (thrown) {
+    logger.debug("reply failed", { invocationId: delivery.invocationId, error: messageOf(thrown) })
+  }
+}
+
+/** What a stored result says. */
+function readResult(result: ResultMessage): { error: FnError | undefined; eventsOut: number } {
+  const headers = new Map<string, string>()
+  readHeaderBlock(headerBlock(result.lines), (name, value) => headers.set(name, value))
+  const code = headers.get(Header.errorCode)
+  const failed = isCode(code as Code)
+  return {
+    error: failed ? errorFromReply((name) => headers.get(name), result.data) : undefined,
+    eventsOut: Number(headers.get(Header.events) ?? 0),
+  }
+}
+
+function pause(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const end = (): void => {
+      clearTimeout(timer)
+      signal.removeEventListener("abort", end)
+      resolve()
+    }
+    const timer = setTimeout(end, ms)
+    signal.addEventListener("abort", end)
+  })
+}

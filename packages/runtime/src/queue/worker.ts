@@ -1,0 +1,343 @@
+/**
+ * Takes the messages of one lane of the queue, no more at once than there are slots for, and keeps them until their outcome is stored.
+ *
+ * Phases: working (something is pulled, held, or due later) → idle (its owner forgets it: an idle function costs nothing) → stopped.
+ * A pull is sent when there may be work and a slot is set aside for it; what it brings beyond what was set aside waits for a slot, it never
+ * fails for want of one. Neighbours: lane.ts runs what comes, pull.ts asks the server, queue.ts says when there is work.
+ */
+import { FnError, type FunctionRef, type Logger, messageOf } from "@fn/core"
+import { nak, type RawMsg, working } from "@fn/nats"
+import type { QueueAccess } from "@fn/queue"
+import { ensureConsumer, INACTIVE_MS, type QueueLane } from "./consumer.js"
+import { Delivery, deliveryInfo } from "./delivery.js"
+import { DueTimes } from "./due-times.js"
+import type { PullEnd, PullInbox } from "./pull.js"
+import type { ResolvedQueueSettings } from "./settings.js"
+
+/** Where the messages of a lane run, and what slots there are. */
+export interface LaneRunner {
+  readonly ref: FunctionRef
+  readonly lane: QueueLane
+  /** What the lane's queue is set to; undefined when nothing can run here now. Rejects when that cannot be known. */
+  prepare(): Promise<ResolvedQueueSettings | undefined>
+  /** Sets aside up to `count` free slots and returns how many. */
+  setAside(count: number): number
+  /** Gives back slots that nothing came for. */
+  giveBack(count: number): void
+  /** Runs a delivery, on a slot that was set aside or when there is one. Ends with {@link Worker.done} or {@link Worker.putOff}. */
+  run(delivery: Delivery, setAside: boolean): void
+}
+
+/** What workers share. */
+export interface WorkerOptions {
+  readonly access: QueueAccess
+  readonly pulls: PullInbox
+  readonly logger: Logger
+  /** The worker has nothing to do any more. */
+  readonly onIdle: (worker: Worker) => void
+}
+
+/** After a wake that found nothing: one server may tell of a message a moment before another can deliver it. */
+const LOOK_AGAIN_MS = [20, 100] as const
+/** Pause after a pull that failed, ms. */
+const RETRY_MS = 250
+/** Held beyond the slots: messages whose outcome is being stored. */
+const MAX_SETTLING = 256
+/** A pull this often keeps the consumer of what is due much later. */
+const KEEP_MS = INACTIVE_MS / 3
+
+/** See the head of this file. */
+export class Worker {
+  readonly #options: WorkerOptions
+  readonly #runner: LaneRunner
+  readonly #held = new Map<number, Delivery>()
+  readonly #due: DueTimes
+  /** Messages that may be there to be pulled. */
+  #expected = 0
+  /** Messages the server told of since the last pull was sent. */
+  #wakes = 0
+  /** Not delivered yet when the last message was. */
+  #pending = 0
+  /** How often in a row a wake has found nothing. */
+  #looked: number = LOOK_AGAIN_MS.length
+  #setAside = 0
+  #settling = 0
+  #pulling = false
+  #preparing = false
+  #stopped = false
+  #settings: ResolvedQueueSettings | undefined
+  /** Settings the consumer was last given, and when something was last asked of it. */
+  #ensured = ""
+  #askedAt = 0
+  #lease: NodeJS.Timeout | undefined
+  #leaseMs = 0
+  #retry: NodeJS.Timeout | undefined
+  #whenEmpty: (() => void)[] = []
+
+  constructor(options: WorkerOptions, runner: (worker: Worker) => LaneRunner) {
+    this.#options = options
+    this.#runner = runner(this)
+    this.#due = new DueTimes((count) => this.wake(count))
+  }
+
+  get ref(): FunctionRef {
+    return this.#runner.ref
+  }
+
+  get lane(): QueueLane {
+    return this.#runner.lane
+  }
+
+  get runner(): LaneRunner {
+    return this.#runner
+  }
+
+  /** What this host has of the lane: held, or put off by it. */
+  get held(): ReadonlyMap<number, Delivery> {
+    return this.#held
+  }
+
+  get known(): number {
+    return this.#held.size + this.#due.size
+  }
+
+  /** More slots than are set aside are wanted. */
+  get wantsSlot(): boolean {
+    return !this.#stopped && !this.#retry && this.#settings !== undefined && this.#setAside < this.#wanted()
+  }
+
+  /** The server has told of messages for this lane, or so many are due. */
+  wake(count: number = 1): void {
+    this.#wakes += count
+    this.#expected += count
+    this.#looked = 0
+    this.#pump()
+  }
+
+  /** The queue has `depth` messages of this lane; those that are not known here may be anybody's. */
+  swept(depth: number): void {
+    const unknown = depth - this.known
+    if (unknown <= 0 && Date.now() - this.#askedAt < KEEP_MS) return
+    this.#expected = Math.max(this.#expected, unknown, 1)
+    this.#pump()
+  }
+
+  /** A slot was set aside for this lane, though it had asked for none just then. */
+  slotSetAside(): void {
+    this.#setAside++
+    this.#pump()
+  }
+
+  /** Lets go of the slots that are set aside and returns how many they were: they are of a version that is not active any more. */
+  forgetSlots(): number {
+    const count = this.#setAside
+    this.#setAside = 0
+    return count
+  }
+
+  /** A message that came for this lane. */
+  receive(msg: RawMsg): void {
+    const info = deliveryInfo(msg)
+    if (!info) return
+    const setAside = this.#setAside > 0
+    if (setAside) this.#setAside--
+    this.#due.delete(info.seq)
+    this.#pending = info.pending
+    const held = this.#held.get(info.seq)
+    if (held) {
+      // The lease ran out before it was extended. It runs here already: from now on under the new delivery.
+      held.info = info
+      held.ackSubject = msg.reply ?? ""
+      if (setAside) this.#runner.giveBack(1)
+      return this.#extend(held)
+    }
+    const delivery = new Delivery(this.#runner.ref, msg, info)
+    if (this.#stopped) {
+      if (setAside) this.#runner.giveBack(1)
+      return this.#nak(delivery, 0)
+    }
+    this.#held.set(info.seq, delivery)
+    this.#lease ??= setInterval(() => this.#extendAll(), this.#leaseMs)
+    this.#runner.run(delivery, setAside)
+  }
+
+  /** The outcome of a delivery is known: it needs its slot no more, and a hand of ours until it is stored. */
+  settling(delivery: Delivery): void {
+    if (delivery.settling) return
+    delivery.settling = true
+    this.#settling++
+  }
+
+  /** The outcome of a delivery is stored and acknowledged, or it is somebody else's. */
+  done(delivery: Delivery): void {
+    this.#letGo(delivery)
+    this.#pump()
+  }
+
+  /** Gives a delivery back, to come again after `delayMs`. */
+  putOff(delivery: Delivery, delayMs: number): void {
+    this.#nak(delivery, delayMs)
+    this.#due.add(delivery.seq, Date.now() + delayMs)
+    this.#letGo(delivery)
+    this.#pump()
+  }
+
+  /** The connection came back: leases that ran meanwhile are extended, and everything is looked at. */
+  reconnected(): void {
+    this.#ensured = ""
+    this.#extendAll()
+    this.#expected = Math.max(1, this.#expected)
+    this.#pump()
+  }
+
+  /** Pulls nothing more; what is held goes on. */
+  stop(): void {
+    this.#stopped = true
+    this.#expected = 0
+    clearTimeout(this.#retry)
+    this.#due.clear()
+    if (!this.#pulling) this.#giveBackAll()
+  }
+
+  /** Resolves when nothing is held. */
+  empty(): Promise<void> {
+    if (this.#held.size === 0) return Promise.resolve()
+    return new Promise((resolve) => this.#whenEmpty.push(resolve))
+  }
+
+  /** Gives everything back at once, for other hosts. */
+  handBack(): void {
+    this.stop()
+    for (const delivery of this.#held.values()) this.#nak(delivery, 0)
+    this.#held.clear()
+    clearInterval(this.#lease)
+  }
+
+  #pump(): void {
+    if (this.#stopped || this.#pulling || this.#preparing || this.#retry) return
+    if (this.#expected <= 0) return this.#checkIdle()
+    this.#preparing = true
+    this.#prepare().then(
+      (ready) => {
+        this.#preparing = false
+        if (ready && !this.#stopped) this.#pull()
+        else this.#giveBackAll()
+      },
+      (thrown) => {
+        this.#preparing = false
+        this.#giveBackAll()
+        this.#failed(FnError.from(thrown))
+      },
+    )
+  }
+
+  /** Whether a pull can be sent: the lane can run, and its consumer is there. */
+  async #prepare(): Promise<boolean> {
+    const settings = await this.#runner.prepare()
+    this.#settings = settings
+    if (!settings) {
+      // Whoever knows when it can run again wakes us; the sweep comes anyway.
+      this.#expected = 0
+      return false
+    }
+    const { access } = this.#options
+    this.#leaseMs = Math.max(50, Math.floor(settings.ackWaitMs / 3))
+    const wanted = `${settings.ackWaitMs} ${settings.attempts}`
+    if (this.#ensured !== wanted || Date.now() - this.#askedAt > KEEP_MS) {
+      await ensureConsumer(access, this.#runner.lane, settings)
+      this.#ensured = wanted
+    }
+    return true
+  }
+
+  #pull(): void {
+    const wanted = this.#wanted()
+    if (this.#setAside < wanted) this.#setAside += this.#runner.setAside(wanted - this.#setAside)
+    const batch = Math.min(this.#setAside, wanted)
+    // No slot: whoever frees one sets it aside for us; or our hands are full, and each outcome that is stored calls here again.
+    if (batch <= 0) return
+    this.#wakes = 0
+    this.#pulling = true
+    this.#askedAt = Date.now()
+    const { subject, consumer } = this.#runner.lane
+    this.#options.pulls.pull({ subject, consumer, batch, onEnd: (end, received) => this.#ended(end, received) })
+  }
+
+  #ended(end: PullEnd, received: number): void {
+    this.#pulling = false
+    if (end === "full") {
+      // One more than is known of: what is delivered again counts nowhere.
+      this.#expected = Math.max(1, this.#pending, this.#wakes)
+      return this.#pump()
+    }
+    const wasWoken = this.#expected > 0
+    this.#expected = this.#wakes
+    this.#giveBackAll()
+    if (end === "no-consumer" || end === "silent") {
+      this.#ensured = ""
+      this.#again(RETRY_MS)
+    } else if (end === "empty" && received === 0 && wasWoken && this.#wakes === 0 && this.#looked < LOOK_AGAIN_MS.length) {
+      this.#again(LOOK_AGAIN_MS[this.#looked++] as number)
+    } else if (end !== "disconnected") this.#pump()
+  }
+
+  #failed(error: FnError): void {
+    this.#options.logger.debug("queue: not pulled", { ...this.#runner.ref, reason: error.reason, error: error.message })
+    this.#again(RETRY_MS)
+  }
+
+  #again(afterMs: number): void {
+    if (this.#stopped) return
+    this.#retry = setTimeout(() => {
+      this.#retry = undefined
+      this.#expected = Math.max(1, this.#expected)
+      this.#pump()
+    }, afterMs)
+  }
+
+  /** How many messages should come next. */
+  #wanted(): number {
+    return Math.min(this.#expected, this.#settings?.batchSize ?? 0, MAX_SETTLING - this.#settling)
+  }
+
+  #giveBackAll(): void {
+    const count = this.#setAside
+    this.#setAside = 0
+    if (count > 0) this.#runner.giveBack(count)
+  }
+
+  #letGo(delivery: Delivery): void {
+    if (this.#held.get(delivery.seq) === delivery) this.#held.delete(delivery.seq)
+    if (delivery.settling) this.#settling--
+    delivery.settling = false
+    if (this.#held.size > 0) return
+    clearInterval(this.#lease)
+    this.#lease = undefined
+    for (const resolve of this.#whenEmpty.splice(0)) resolve()
+  }
+
+  #checkIdle(): void {
+    if (this.#held.size === 0 && this.#due.size === 0 && this.#expected <= 0) this.#options.onIdle(this)
+  }
+
+  #extendAll(): void {
+    for (const delivery of this.#held.values()) this.#extend(delivery)
+  }
+
+  #extend(delivery: Delivery): void {
+    this.#tell(() => working(this.#options.access.nc, delivery.ackSubject))
+  }
+
+  #nak(delivery: Delivery, delayMs: number): void {
+    this.#tell(() => nak(this.#options.access.nc, delivery.ackSubject, delayMs))
+  }
+
+  /** Only a connection that is closed for good throws; the server finds out by itself then. */
+  #tell(publish: () => void): void {
+    try {
+      publish()
+    } catch (thrown) {
+      this.#options.logger.debug("queue: acknowledgement not sent", { error: messageOf(thrown) })
+    }
+  }
+}
