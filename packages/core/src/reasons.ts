@@ -92,6 +92,10 @@ export const REASONS = {
   PLUGIN_EXITED: { code: "unavailable", todo: "Read the plugin's log; its process ended." },
   PLUGIN_START_TIMEOUT: { code: "unavailable", todo: "Make the plugin print its handshake sooner." },
   PLUGIN_NOT_EXECUTABLE: { code: "failed_precondition", todo: "Deploy a program built for this platform, with its executable bit set." },
+  COMMAND_NOT_EXECUTABLE: {
+    code: "failed_precondition",
+    todo: "Deploy a program for the hosts' platform, or a script whose first line names a program that they have.",
+  },
   CHECKSUM_MISMATCH: { code: "data_loss", todo: "Launch the file whose checksum was pinned." },
   ISOLATION_UNAVAILABLE: { code: "failed_precondition", todo: "Run the function on a host that can enforce the limits it asks for." },
   BUILTIN_NOT_REGISTERED: { code: "unimplemented", todo: "Register the builtin in the app that embeds the runtime." },

@@ -5,6 +5,7 @@ export { formatHandshakeLine, type HandshakeLine, parseHandshakeLine } from "./h
 export { parseReattachConfig, type ReattachConfig } from "./handshake/reattach.js"
 export { type AttachOptions, attachPlugin } from "./host/attach.js"
 export type { PinnedFile } from "./host/checksum.js"
+export { resolveExecutable } from "./host/executable.js"
 export { DEFAULT_START_TIMEOUT_MS, type LaunchOptions, launchPlugin } from "./host/launch.js"
 export type { CloseOptions, PluginProcess } from "./host/plugin-process.js"
 export { formatHclogLine, type HclogEntry, HclogReader, type PluginLogLine } from "./log/hclog.js"

@@ -19,4 +19,10 @@ export class LineSplitter {
       this.#rest = this.#rest.slice(MAX_LINE)
     }
   }
+
+  /** Nothing follows: passes on what had no line break behind it. */
+  end(): void {
+    if (this.#rest !== "") this.#onLine(this.#rest)
+    this.#rest = ""
+  }
 }
