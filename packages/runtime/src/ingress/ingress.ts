@@ -178,7 +178,7 @@ export class Ingress {
       const responder = new EnvelopeResponder(this.#options, counter, msg.reply ?? "")
       const key = `${ref.namespace}/${ref.name}`
       const fn = catalog.served.get(key)
-      if (!fn) return this.#forwardEnvelope(ref, key, event, request, responder)
+      if (!fn || fn.circuit?.isOpen) return this.#forwardEnvelope(ref, key, event, request, responder)
       const deadline = Date.now() + (request.timeoutMs ?? timeoutOf(fn))
       dispatcher.dispatch(
         fn,
@@ -194,7 +194,7 @@ export class Ingress {
     }
   }
 
-  /** Envelopes reach any host, also one that cannot run the function: it asks the hosts that can. */
+  /** Envelopes reach any host, also one that cannot run the function, or not now: it asks the hosts that can. */
   #forwardEnvelope(
     ref: FunctionRef,
     key: string,
@@ -203,8 +203,10 @@ export class Ingress {
     responder: EnvelopeResponder,
   ): void {
     const { catalog, subjects } = this.#options
-    const unserved = catalog.unserved.get(key)
-    if (!unserved) return responder.refuse(FnError.of("FUNCTION_NOT_FOUND", `there is no function ${key}`))
+    const fn = catalog.served.get(key)
+    const known = fn ?? catalog.unserved.get(key)
+    if (!known) return responder.refuse(FnError.of("FUNCTION_NOT_FOUND", `there is no function ${key}`))
+    const error = fn?.circuit?.refusal(key) ?? catalog.unserved.get(key)?.error ?? FnError.of("NO_HOST", "this host cannot run it")
     const lines =
       headerLine(Header.contentType, STRUCTURED_TYPE) +
       headerLine(Header.accept, "structured") +
@@ -212,8 +214,8 @@ export class Ingress {
       headerLine(Header.hops, request.hops)
     const target = subjects.invoke(
       { namespace: ref.namespace === "" ? DEFAULT_NAMESPACE : ref.namespace, name: ref.name },
-      unserved.record.language,
+      known.record.language,
     )
-    responder.forward(target, lines, Buffer.from(encodeStructured(event)), request.timeoutMs ?? DEFAULT_TIMEOUT_MS, unserved.error)
+    responder.forward(target, lines, Buffer.from(encodeStructured(event)), request.timeoutMs ?? DEFAULT_TIMEOUT_MS, error)
   }
 }
