@@ -1,9 +1,10 @@
 import { FnError, newId, type WireEvent } from "@fn/core"
+import type { RawMsg } from "@fn/nats"
 import type { CallTarget } from "./call-target.js"
 import type { CarriedData } from "./claim-check.js"
 import type { KnownFunction } from "./function-directory.js"
 import { CallPulse, type WatchedCall } from "./lost-call-watch.js"
-import type { CallOptions } from "./options.js"
+import type { CallOptions, StartedCall } from "./options.js"
 
 /** One call under way. */
 export interface OngoingCall {
@@ -26,6 +27,8 @@ export class Call implements OngoingCall, WatchedCall {
   readonly wire: WireEvent
   readonly timeoutMs: number | undefined
   readonly signal: AbortSignal | undefined
+  /** What it accepts beside what every call does. */
+  readonly acceptLines: string = ""
   target: CallTarget | undefined
   /** The function, once it is known. */
   fn: KnownFunction | undefined
@@ -45,6 +48,7 @@ export class Call implements OngoingCall, WatchedCall {
   ended = false
   readonly #onEnd: (call: Call, error: FnError | undefined) => void
   readonly #onCancel: (call: Call) => void
+  #onStarted: ((started: StartedCall) => void) | undefined
   #resolve!: (events: WireEvent[]) => void
   #reject!: (error: FnError) => void
   #abort: (() => void) | undefined
@@ -58,6 +62,7 @@ export class Call implements OngoingCall, WatchedCall {
     this.body = wire.data ?? NOTHING
     this.timeoutMs = options.timeoutMs
     this.signal = options.signal
+    this.#onStarted = options.onStarted
     this.#onEnd = hooks.onEnd
     this.#onCancel = hooks.onCancel
     this.events = new Promise((resolve, reject) => {
@@ -82,6 +87,23 @@ export class Call implements OngoingCall, WatchedCall {
     this.body = body
     this.bodyLines = bodyLines
     this.payload = payload ?? ""
+  }
+
+  /** Takes a message that is more than a reply. */
+  take(_msg: RawMsg): boolean {
+    return false
+  }
+
+  /** A host said that it has the call. */
+  started(host: string): void {
+    this.pulse.started(host)
+    const tell = this.#onStarted
+    this.#onStarted = undefined
+    try {
+      tell?.({ host, invocationId: this.invocationId })
+    } catch (thrown) {
+      this.#cancel(FnError.from(thrown))
+    }
   }
 
   finish(events: WireEvent[]): void {

@@ -74,6 +74,22 @@ export async function typed(): Promise<void> {
   await client.tryInvoke("charge", { type: "x" })
 }
 
+export async function streamed(): Promise<void> {
+  for await (const paid of client.stream("charge", placed)) assertTrue<Equal<typeof paid.data, { ref: string }>>()
+  for await (const event of client.stream("audit", { orderId: "o1" }, { type: "order.refunded", timeoutMs: 1_000 }))
+    if (event.type === "audit.note") assertTrue<Equal<typeof event.data, string>>()
+  const step = await client.stream("charge", placed).next()
+  if (!step.done) assertTrue<Equal<typeof step.value.type, "order.paid">>()
+  await using stream = client.stream("anything", { type: "x" })
+  stream.invocationId satisfies string
+  // @ts-expect-error no such function
+  client.stream("refund", placed)
+  // @ts-expect-error a field is missing
+  client.stream("charge", { type: "order.placed", data: { orderId: "o1" } })
+  // @ts-expect-error a stream is never a durable call
+  client.stream("charge", placed, { idempotencyKey: "k" })
+}
+
 export async function untyped(): Promise<void> {
   const open = await connectClient({ servers: "nats://127.0.0.1:4222" })
   const events = await open.invoke("any/function@1.0.0", { whatever: 1 })

@@ -3,9 +3,18 @@ import { connectNats } from "@fn/nats"
 import { connectRegistry } from "@fn/registry"
 import type { OngoingCall } from "./call.js"
 import type { DurableClient } from "./durable/durable-client.js"
+import type { EventStream } from "./event-stream.js"
 import type { EventDataOf, EventInputOf, EventTypeOf, OutputOf, RefOf } from "./functions.js"
 import { NatsClient } from "./nats-client.js"
-import type { CallOptions, InvokeOptions, OwnConnectionOptions, RefInput, SharedConnectionOptions } from "./options.js"
+import type {
+  CallOptions,
+  InvokeOptions,
+  OwnConnectionOptions,
+  RefInput,
+  SharedConnectionOptions,
+  StreamCallOptions,
+  StreamOptions,
+} from "./options.js"
 
 /** What {@link Client.tryInvoke} gives. */
 export type InvokeResult<Event = CloudEvent> =
@@ -53,10 +62,34 @@ export interface Client<Functions = unknown> extends DurableClient<Functions>, A
   ): Promise<InvokeResult<OutputOf<Functions, Ref>>>
 
   /**
+   * As {@link invoke}, but gives the events one by one, while the function still runs where it yields them. The call starts at once. A
+   * consumer that is slow slows the function down: it is at most 64 events ahead, and some 30 more in a process of its
+   * own. Leaving the loop early (`break`, `return`, a throw) cancels the call, at the function too.
+   *
+   * Iterating throws what `invoke` throws, after the events that came before, and unavailable STREAM_BROKEN when messages were lost on
+   * the way. `timeoutMs` is for the whole stream.
+   * @throws {FnError} invalid_argument INVALID_EVENT
+   */
+  stream<Ref extends RefOf<Functions>>(
+    ref: Ref | FunctionRef,
+    event: EventInputOf<Functions, Ref>,
+    options?: StreamOptions & { readonly type?: undefined },
+  ): EventStream<OutputOf<Functions, Ref>>
+  /** With `type`: the value is the data of an event of that type. */
+  stream<Ref extends RefOf<Functions>, Type extends EventTypeOf<Functions, Ref>>(
+    ref: Ref | FunctionRef,
+    data: EventDataOf<Functions, Ref, Type>,
+    options: StreamOptions & { readonly type: Type },
+  ): EventStream<OutputOf<Functions, Ref>>
+
+  /**
    * The lower-level call, for gateways and adapters: an event in wire form in, events in wire form out, their data never parsed.
    * The attributes must be valid (`checkAttributes` of @fn/core). @throws {FnError} as {@link invoke}
    */
   invokeWire(ref: RefInput, wire: WireEvent, options?: CallOptions): Promise<WireEvent[]>
+
+  /** As {@link stream}, with events in wire form. The attributes must be valid. */
+  streamWire(ref: RefInput, wire: WireEvent, options?: StreamCallOptions): EventStream<WireEvent>
 
   /** As {@link invokeWire}, with the call's id at once and a cancel that needs no AbortSignal. Never throws: `events` rejects. */
   startCall(ref: RefInput, wire: WireEvent, options?: CallOptions): OngoingCall

@@ -11,6 +11,7 @@ export type {
   StatusOptions,
 } from "./durable/durable-client.js"
 export { DATA_EVENT_TYPE } from "./event-input.js"
+export type { EventStream } from "./event-stream.js"
 export type { EventDataOf, EventInputOf, EventTypeOf, FunctionsOf, OutputOf, RefOf } from "./functions.js"
 export type {
   CallOptions,
@@ -19,4 +20,7 @@ export type {
   OwnConnectionOptions,
   RefInput,
   SharedConnectionOptions,
+  StartedCall,
+  StreamCallOptions,
+  StreamOptions,
 } from "./options.js"

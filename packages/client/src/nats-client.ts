@@ -46,11 +46,12 @@ import type {
   StatusOptions,
 } from "./durable/durable-client.js"
 import { inputToWire } from "./event-input.js"
+import { CallStream, type EventStream, StreamCall } from "./event-stream.js"
 import { FunctionDirectory, type KnownFunction } from "./function-directory.js"
 import { Hosts } from "./hosts.js"
 import { LostCallWatch } from "./lost-call-watch.js"
 import { noHost, standing } from "./no-host.js"
-import type { CallOptions, InvokeOptions, PlatformSettings, RefInput } from "./options.js"
+import type { CallOptions, InvokeOptions, PlatformSettings, RefInput, StreamCallOptions, StreamOptions } from "./options.js"
 import { readReply } from "./reply.js"
 
 const NOTHING = new Uint8Array(0)
@@ -81,6 +82,7 @@ export class NatsClient implements Client {
   readonly #hooks = {
     onEnd: (call: Call, error: FnError | undefined) => this.#ended(call, error),
     onCancel: (call: Call) => this.#tellCancel(call),
+    grant: (creditSubject: string, count: number) => this.#grant(creditSubject, count),
   }
   #phase: "ready" | "draining" | "closed" = "ready"
   #markClosed!: () => void
@@ -152,7 +154,23 @@ export class NatsClient implements Client {
 
   startCall(ref: RefInput, wire: WireEvent, options: CallOptions = {}): OngoingCall {
     if (options.idempotencyKey !== undefined) return this.#durable.startKeyed(ref, wire, options, this.#closingError())
-    const call = new Call(wire, options, this.#hooks)
+    return this.#start(new Call(wire, options, this.#hooks), ref, options)
+  }
+
+  stream(ref: RefInput, input: unknown, options: StreamOptions = {}): EventStream<never> {
+    const wire = inputToWire(input, options, this.#source)
+    return new CallStream(this.#startStream(ref, wire, options), (event) => this.#decode(event) as never)
+  }
+
+  streamWire(ref: RefInput, wire: WireEvent, options: StreamCallOptions = {}): EventStream<WireEvent> {
+    return new CallStream(this.#startStream(ref, wire, options), (event) => event)
+  }
+
+  #startStream(ref: RefInput, wire: WireEvent, options: StreamCallOptions): StreamCall {
+    return this.#start(new StreamCall(wire, options, this.#hooks), ref, options)
+  }
+
+  #start<Started extends Call>(call: Started, ref: RefInput, options: CallOptions): Started {
     this.#calls.add(call)
     const refused = this.#admit(call, ref, options)
     if (refused) {
@@ -270,6 +288,7 @@ export class NatsClient implements Client {
     const timeLeftMs = call.timeLeftMs()
     const lines =
       fn.headerLines +
+      call.acceptLines +
       (call.target as CallTarget).versionLine +
       headerLine(Header.invocationId, call.invocationId) +
       (timeLeftMs === undefined ? "" : headerLine(Header.timeoutMs, timeLeftMs)) +
@@ -311,12 +330,13 @@ export class NatsClient implements Client {
       void this.#nobodyTookIt(call)
       return
     }
+    if (call.take(msg)) return
     const reply = readReply(rawHeaders(msg), msg.data)
     switch (reply.kind) {
       case "events":
         return call.finish(reply.events)
       case "started":
-        return call.pulse.started(reply.host)
+        return call.started(reply.host)
       case "error":
         return call.fail(reply.error)
       case "apart":
@@ -364,6 +384,14 @@ export class NatsClient implements Client {
       publishRaw(this.#nc, this.#subjects.cancel(ref.namespace, call.invocationId), NOTHING)
     } catch {
       // The connection closed under us: there is nobody to tell, and the caller gets its CANCELLED all the same.
+    }
+  }
+
+  #grant(creditSubject: string, count: number): void {
+    try {
+      publishLines(this.#nc, creditSubject, headerLine(Header.credit, count), NOTHING)
+    } catch {
+      // The connection is closed, and the call has ended with it.
     }
   }
 

@@ -44,7 +44,21 @@ export interface CallOptions {
    * `signal` then end the wait alone. At most 1024 characters.
    */
   readonly idempotencyKey?: string | undefined
+  /**
+   * Called once when a host says that it has started the call, which hosts do when it has lasted 100 ms. What it throws cancels the call.
+   * Not for a call with an idempotency key.
+   */
+  readonly onStarted?: ((started: StartedCall) => void) | undefined
 }
+
+/** A call that a host has started. */
+export interface StartedCall {
+  readonly host: string
+  readonly invocationId: string
+}
+
+/** How a call that streams is made; it is never a durable one. */
+export type StreamCallOptions = Omit<CallOptions, "idempotencyKey">
 
 /** How one function is invoked. */
 export interface InvokeOptions extends CallOptions {
@@ -53,6 +67,9 @@ export interface InvokeOptions extends CallOptions {
   /** `source` of an event that has none. */
   readonly source?: string | undefined
 }
+
+/** How one function is invoked whose events are taken one by one. */
+export type StreamOptions = Omit<InvokeOptions, "idempotencyKey">
 
 /** A function by its text form (`name`, `namespace/name`, each with `@version`) or as an object. */
 export type RefInput = string | FunctionRef

@@ -37,8 +37,8 @@ export interface ReceivedCall {
   start(host?: string): void
   events(events: readonly WireEvent[], mode?: "binary" | "structured"): void
   error(error: FnError): void
-  /** Any message at all. */
-  raw(lines: string, body: Uint8Array | string): void
+  /** Any message at all; `replyTo` is where the caller may answer. */
+  raw(lines: string, body: Uint8Array | string, replyTo?: string): void
 }
 
 /** A running peer. */
@@ -153,13 +153,15 @@ function received(nc: NatsConnection, msg: RawMsg, host: string, running: Set<st
   if (block) {
     readHeaderBlock(block, (name, value) => {
       reader.take(name, value)
-      headers.set(name, value)
+      const before = headers.get(name)
+      headers.set(name, before === undefined ? value : `${before} ${value}`)
     })
   }
   const invocationId = headers.get(Header.invocationId) ?? ""
-  const raw = (lines: string, body: Uint8Array | string): void =>
+  const raw = (lines: string, body: Uint8Array | string, replyTo?: string): void =>
     publishRaw(nc, msg.reply as string, Buffer.from(body), {
       headerBlock: headerBlock(headerLine(Header.invocationId, invocationId) + lines),
+      reply: replyTo,
     })
   return {
     subject: msg.subject,

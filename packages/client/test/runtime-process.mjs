@@ -1,4 +1,5 @@
-// A real host in a process of its own, to be killed. Its builtin `work` writes the event's id into a file, takes its time, and answers.
+// A real host in a process of its own, to be killed. Its builtin `work` writes the event's id into a file, takes its time, and answers;
+// `endless` yields as long as somebody listens.
 // argv: NATS url, data folder, file.
 import { appendFileSync } from "node:fs"
 import { setTimeout as delay } from "node:timers/promises"
@@ -13,5 +14,8 @@ const work = async (event) => {
   await delay(event.data.ms)
   return { type: "work.done", data: { id: event.id } }
 }
-await startRuntime({ nc, registry: await connectRegistry(nc), dataDir, builtins: { work }, limits: { spares: false } })
+const endless = async function* () {
+  for (let n = 0; ; n++) yield { type: "tick", data: n }
+}
+await startRuntime({ nc, registry: await connectRegistry(nc), dataDir, builtins: { work, endless }, limits: { spares: false } })
 process.stdout.write("ready\n")
