@@ -12,7 +12,9 @@ import { isPublicAddress } from "./public-address.js"
 
 /** What an operator says of HTTP callbacks. */
 export interface HttpPolicyOptions {
-  /** `host`, `host:port`, `*.example.com` with or without port, or `*`. Without a port the scheme's own is meant. Empty: none is allowed. */
+  /**
+   * `host`, `*.example.com` or `*`, each with a port, `:*` for any, or without: then the scheme's own is meant. Empty: none is allowed.
+   */
   readonly allow?: readonly string[] | undefined
   /** Loopback, private and link-local addresses too: for tests and development. Default false. */
   readonly allowPrivate?: boolean | undefined
@@ -27,7 +29,7 @@ interface Rule {
   readonly port: string | undefined
 }
 
-const ENTRY = /^(\*|(?:\*\.)?[a-z0-9_-]+(?:\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\])(?::(\d{1,5}))?$/
+const ENTRY = /^(\*|(?:\*\.)?[a-z0-9_-]+(?:\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\])(?::(\d{1,5}|\*))?$/
 const DEFAULT_PORTS: Readonly<Record<string, string>> = { "http:": "80", "https:": "443" }
 
 /** See the head of this file. */
@@ -82,14 +84,15 @@ export class HttpPolicy {
 
 function ruleOf(entry: string): Rule {
   const [, pattern, port] = ENTRY.exec(entry.trim().toLowerCase()) ?? []
-  if (pattern === undefined || Number(port ?? 1) < 1 || Number(port ?? 1) > 65_535)
+  const number = port === undefined || port === "*" ? 1 : Number(port)
+  if (pattern === undefined || number < 1 || number > 65_535)
     throw FnError.of("INVALID_CONFIG", `${JSON.stringify(entry)} cannot be allowed as a callback: write host, host:port or *.example.com`)
   const isWildcard = pattern.startsWith("*")
   return { host: isWildcard ? pattern.slice(1) : pattern, isWildcard, port }
 }
 
 function matches(rule: Rule, hostname: string, port: string, isDefaultPort: boolean): boolean {
-  if (rule.port === undefined ? !isDefaultPort : rule.port !== port) return false
+  if (rule.port === undefined ? !isDefaultPort : rule.port !== "*" && rule.port !== port) return false
   if (!rule.isWildcard) return hostname === rule.host
   return rule.host === "" || (hostname.length > rule.host.length && hostname.endsWith(rule.host))
 }

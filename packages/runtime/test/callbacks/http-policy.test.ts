@@ -13,7 +13,7 @@ function verdict(policy: HttpPolicy, address: string): string {
 
 describe("SEC-1: where callbacks may be posted to", () => {
   const policy = new HttpPolicy({
-    allow: ["hooks.example.com", "api.example.com:8443", "*.shop.example", "93.184.215.14", "[2606:4700::1]"],
+    allow: ["hooks.example.com", "api.example.com:8443", "*.shop.example", "93.184.215.14", "[2606:4700::1]", "any.example.com:*"],
   })
 
   test.each([
@@ -24,6 +24,8 @@ describe("SEC-1: where callbacks may be posted to", () => {
     "https://api.example.com:8443/x",
     "https://eu.shop.example/",
     "https://a.b.shop.example/",
+    "https://any.example.com:9999/",
+    "http://any.example.com/",
     "http://93.184.215.14/",
     "https://[2606:4700::1]/",
   ])("%s is allowed", (address) => {
