@@ -1,8 +1,9 @@
 import type { NatsConnection, NatsOptions } from "@fn/nats"
-import { createMemoryRegistry, type Registry } from "@fn/registry"
+import { createMemoryRegistry, type Registry, type SetupOptions, setupPlatform } from "@fn/registry"
 import { startTestServer, type TestServer, type TestServerOptions } from "@fn/testing"
 import { type Client, type ClientSettings, connectClient } from "../src/index.js"
 import { type Peer, startPeer } from "./peer.js"
+import { type QueuePeer, startQueuePeer } from "./queue-peer.js"
 
 /** A server, a registry, a peer and a client, each on a connection of its own; all gone with the scope. */
 export interface Platform extends AsyncDisposable {
@@ -12,7 +13,12 @@ export interface Platform extends AsyncDisposable {
   readonly client: Client
   /** Connection of the client. */
   readonly nc: NatsConnection
-  deploy(name: string, options?: { namespace?: string; language?: "js" | "go" }): Promise<void>
+  deploy(name: string, options?: { namespace?: string; language?: "js" | "go"; maxPending?: number }): Promise<void>
+}
+
+/** A platform with the streams of durable invocation. */
+export interface DurablePlatform extends Platform {
+  readonly queue: QueuePeer
 }
 
 /** Starts one. */
@@ -30,8 +36,9 @@ export async function startPlatform(
     peer,
     client,
     nc,
-    deploy: async (name, { namespace, language = "js" } = {}) => {
-      await registry.deploy({ name, language, runtime: "builtin", ...(namespace ? { namespace } : {}) }, { awaitServed: false })
+    deploy: async (name, { namespace, language = "js", maxPending } = {}) => {
+      const queue = maxPending === undefined ? {} : { queue: { maxPending } }
+      await registry.deploy({ name, language, runtime: "builtin", ...queue, ...(namespace ? { namespace } : {}) }, { awaitServed: false })
     },
     [Symbol.asyncDispose]: async () => {
       await client.close()
@@ -39,4 +46,13 @@ export async function startPlatform(
       await server[Symbol.asyncDispose]()
     },
   }
+}
+
+/** Starts one with its streams; `setup` are the options of `fn setup`. */
+export async function startDurablePlatform(
+  options: { server?: TestServerOptions; client?: ClientSettings; setup?: SetupOptions } = {},
+): Promise<DurablePlatform> {
+  const platform = await startPlatform({ ...options, server: { jetstream: true, ...options.server } })
+  await setupPlatform(platform.nc, options.setup)
+  return { ...platform, queue: startQueuePeer(await platform.server.connect()) }
 }

@@ -154,7 +154,7 @@ export class DurableCalls {
     await this.#untilConnected(timeoutMs, signal)
     const wait = this.#startWait(target.ref.namespace, invocationId, { timeoutMs: until - performance.now(), signal })
     try {
-      if (!(await wait.looked)) {
+      if (!(await wait.looked) && !signal.aborted && performance.now() < until) {
         const settings = { invocationId, version: target.ref.version, keyed: true }
         await this.#enqueue(target, wire, settings, { timeoutMs: Math.max(1, until - performance.now()), signal })
       }

@@ -193,14 +193,13 @@ export class ResultWaits {
   }
 
   #settle(followed: FollowedResult, result: RawResult): void {
-    this.#forget(followed)
     followed.tellLooked(true)
+    this.#forget(followed)
     for (const waiter of [...followed.waiters]) waiter.settle(result)
   }
 
   #fail(followed: FollowedResult, error: FnError): void {
     this.#forget(followed)
-    followed.tellLooked(false)
     for (const waiter of [...followed.waiters]) waiter.end(error)
   }
 
@@ -210,6 +209,7 @@ export class ResultWaits {
     this.#toLook.delete(followed)
     this.#pauses.delete(followed, followed.pauseSlot)
     followed.unsubscribe()
+    followed.tellLooked(false)
   }
 
   /** Reads what is stored, as soon as there is room for another read. */
