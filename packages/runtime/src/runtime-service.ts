@@ -39,6 +39,7 @@ import type { EndpointCounter } from "./egress/responder.js"
 import { Broadcasts } from "./ingress/broadcasts.js"
 import { Ingress } from "./ingress/ingress.js"
 import { createBuiltinStarter } from "./instances/builtin/builtin-instance.js"
+import { createCommandStarter } from "./instances/command/command-starter.js"
 import type { InstanceStarter } from "./instances/instance.js"
 import { createModuleStarter } from "./instances/module/module-starter.js"
 import { createPluginStarter } from "./instances/plugin/plugin-starter.js"
@@ -128,6 +129,7 @@ export class RuntimeService implements AsyncDisposable {
       ["builtin", createBuiltinStarter(this.#builtins)],
       ["module", createModuleStarter({ spares: this.#limits.spares })],
       ["plugin", createPluginStarter({ logger: this.#logger, startTimeoutMs: this.#limits.pluginStartTimeoutMs, socketDir: scratch.path })],
+      ["command", createCommandStarter({ scratchDir: scratch.path, killGraceMs: this.#limits.cancelGraceMs / 2 })],
     ])
     this.#dispatcher = new Dispatcher({
       open: (fn, version) => this.#open(fn, version),

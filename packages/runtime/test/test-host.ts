@@ -1,6 +1,6 @@
 import { createLogger, type Logger } from "@fn/core"
 import type { NatsConnection } from "@fn/nats"
-import { createMemoryRegistry, type FunctionManifest, type Registry } from "@fn/registry"
+import { createMemoryRegistry, type DeployOptions, type FunctionManifest, type Registry } from "@fn/registry"
 import { startTestServer, type TestServer, tempDir } from "@fn/testing"
 import { headers, type Msg } from "@nats-io/transport-node"
 import { type ExecutionReport, type RuntimeOptions, type RuntimeService, startRuntime } from "../src/index.js"
@@ -22,6 +22,8 @@ export interface TestHost extends AsyncDisposable {
   readonly lines: LogLine[]
   readonly reports: ExecutionReport[]
   readonly logger: Logger
+  /** Resolves when the host serves it. */
+  deploy(manifest: FunctionManifest, options?: DeployOptions): Promise<void>
   deployModule(name: string, source: string, manifest?: Partial<FunctionManifest>): Promise<void>
   deployBuiltin(name: string, manifest?: Partial<FunctionManifest>): Promise<void>
   deployPlugin(name: string, command: string[], manifest?: Partial<FunctionManifest>): Promise<void>
@@ -46,8 +48,8 @@ export async function startTestHost(options: Partial<RuntimeOptions> = {}): Prom
     ...options,
     registry,
   })
-  const deploy = async (manifest: FunctionManifest, artifact?: Uint8Array): Promise<void> => {
-    await registry.deploy(manifest, { awaitServed: false, ...(artifact ? { artifact } : {}) })
+  const deploy = async (manifest: FunctionManifest, deployed: DeployOptions = {}): Promise<void> => {
+    await registry.deploy(manifest, { awaitServed: false, ...deployed })
     // The memory registry tells the host synchronously; a round trip of the host makes its subscription known to the server.
     await hostNc.flush()
   }
@@ -59,7 +61,9 @@ export async function startTestHost(options: Partial<RuntimeOptions> = {}): Prom
     lines,
     reports,
     logger,
-    deployModule: (name, source, manifest = {}) => deploy({ name, language: "js", runtime: "module", ...manifest }, Buffer.from(source)),
+    deploy,
+    deployModule: (name, source, manifest = {}) =>
+      deploy({ name, language: "js", runtime: "module", ...manifest }, { artifact: Buffer.from(source) }),
     deployBuiltin: (name, manifest = {}) => deploy({ name, language: "js", runtime: "builtin", ...manifest }),
     deployPlugin: (name, command, manifest = {}) => deploy({ name, language: "js", runtime: "plugin", command, ...manifest }),
     request: (subject, payload, fields = {}, timeoutMs = 10_000) => {

@@ -33,12 +33,14 @@ export function notExecutable(why: string, cause?: unknown): FnError {
 function checkInterpreter(file: string, path: string | undefined): void {
   const line = firstLine(file)
   if (!line.startsWith("#!")) return
-  if (line.endsWith("\r")) throw notExecutable(`the first line of ${basename(file)} ends in a carriage return: save it with line feeds alone`)
+  if (line.endsWith("\r"))
+    throw notExecutable(`the first line of ${basename(file)} ends in a carriage return: save it with line feeds alone`)
   const [interpreter, ...args] = line.slice(2).trim().split(/\s+/)
   if (!interpreter) throw notExecutable(`the first line of ${basename(file)} names no program`)
   const name = basename(interpreter) === "env" ? args.find((argument) => !argument.startsWith("-") && !argument.includes("=")) : undefined
   if (name !== undefined && !name.includes("/")) {
-    if (findOnPath(name, path) === undefined) throw notExecutable(`${basename(file)} needs ${name}, and there is no such program on PATH (${path ?? ""})`)
+    if (findOnPath(name, path) === undefined)
+      throw notExecutable(`${basename(file)} needs ${name}, and there is no such program on PATH (${path ?? ""})`)
     return
   }
   resolveExecutable(interpreter, { path })

@@ -42,7 +42,9 @@ export class PipeStore {
   async take(): Promise<StdioPipes | undefined> {
     if (this.#mkfifo === undefined) return undefined
     while (this.#names.length < NAMES_PER_SET) if (!(await this.#make(this.#mkfifo))) return undefined
-    return openPipes(this.#names.splice(0, NAMES_PER_SET) as [string, string, string])
+    const names = this.#names.splice(0, NAMES_PER_SET) as [string, string, string]
+    if (this.#names.length < NAMES_PER_SET) void this.#make(this.#mkfifo) // ahead of the next call
+    return openPipes(names)
   }
 
   /** Resolves when nothing of ours runs any more. The folder goes with its owner. */
