@@ -10,6 +10,7 @@ export * from "./inbox/reply-inbox.js"
 export * from "./inbox/reply-subject.js"
 export { type ApiError, apiSubject, errorFromApi, isPassing, JsCode } from "./jetstream/api.js"
 export * from "./jetstream/delivery.js"
+export { type NewestFirstOptions, newestFirst } from "./jetstream/newest-first.js"
 export {
   deleteObject,
   findObject,
@@ -20,6 +21,7 @@ export {
 } from "./jetstream/object.js"
 export { type PubAck, type PublishAckedOptions, publishAcked } from "./jetstream/publish.js"
 export { type ApiRequestOptions, requestApi } from "./jetstream/request.js"
+export { openScan, type Scan, type ScanOptions } from "./jetstream/scan.js"
 export * from "./jetstream/stored-message.js"
 export { type FindServerOptions, type FoundServer, findNatsServer, type ServerFetch } from "./server/find.js"
 export { PINNED_RELEASE, type PinnedRelease } from "./server/release.js"

@@ -113,7 +113,7 @@ function unlessMissing(thrown: unknown): undefined {
 }
 
 /** Headers that a server put on or acted on: never copied when a message is published again. */
-function isServerHeader(name: string): boolean {
+export function isServerHeader(name: string): boolean {
   return name.startsWith("Nats-") && !name.startsWith("Nats-Service-")
 }
 
