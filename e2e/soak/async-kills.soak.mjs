@@ -10,7 +10,7 @@ import { scaled, Tally } from "../support/tally.mjs"
 
 export const name = "async invocations, hosts and server killed"
 
-const KILL_EVERY_MS = 3_000
+const KILL_EVERY_MS = 2_000
 
 /** @param {{ scale: number, log: (line: string) => void }} options */
 export async function run({ scale, log }) {
@@ -47,6 +47,7 @@ export async function run({ scale, log }) {
     const load = asyncLoad(platform.client, {
       fn: "traced",
       count,
+      ms: 10,
       onAccepted: (soFar) => {
         if (restarts >= 2 || soFar < ((restarts + 1) * count) / 3) return
         restarts++

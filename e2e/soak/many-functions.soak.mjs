@@ -56,8 +56,8 @@ export async function run({ scale, log }) {
       Math.max(0, many.server + many.host - few.server - few.host),
       (ms) => ms <= 10,
     )
-    tally.figure("host, MB", megabytes(rssOf(again.pid)))
-    tally.figure("KB of the host for each function more", Math.round((rssOf(again.pid) - few.rssBytes) / (count - FEW) / 102.4) / 10)
+    tally.figure(`host with ${FEW} functions, MB`, megabytes(few.rssBytes))
+    tally.figure(`host with ${count} functions, MB`, megabytes(many.rssBytes))
   } finally {
     await platform.dispose()
   }
