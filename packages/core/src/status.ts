@@ -71,6 +71,21 @@ export interface FunctionStatus {
   readonly lastColdStartMs?: number
 }
 
+/** What a host has done with the durable queue since it started. */
+export interface QueueStatus {
+  /** Functions it has work of now. */
+  readonly working: number
+  /** Invocations that another queued message of the same idempotency key, or id, had already: not run. */
+  readonly duplicates: number
+  /** Results that were dropped, since another attempt had stored one. */
+  readonly droppedResults: number
+  /** Reply subjects that were refused. */
+  readonly badReplySubjects: number
+  /** Attempts that failed and were given back, to be made again. */
+  readonly retries: number
+  readonly deadLetters: number
+}
+
 /** Answer and report of a host on `function.status.{host}`. */
 export interface HostStatus {
   readonly host: string
@@ -88,6 +103,8 @@ export interface HostStatus {
   readonly execution?: RunningExecution | RecentExecution
   /** Answer to `recent`, the latest first. */
   readonly recent?: readonly RecentExecution[]
-  /** Records the host could not read. */
+  /** Absent where the host does not work on the queue at all. */
+  readonly queue?: QueueStatus
+  /** Records the host could not read; with the key `queue`, why it does not work on that. */
   readonly problems: readonly { readonly key: string; readonly error: FnErrorData }[]
 }

@@ -179,6 +179,7 @@ export class RuntimeService implements AsyncDisposable {
       catalog: this.#catalog,
       dispatcher: this.#dispatcher,
       recent: this.#executions.recent,
+      queue: this.#queue,
     }
     this.closed = new Promise((resolve) => {
       this.#settleClosed = resolve
@@ -454,12 +455,13 @@ export class RuntimeService implements AsyncDisposable {
   #answerHealth(msg: Msg): void {
     if (!this.#mayReply(msg)) return
     const problems = this.#catalog.problems.size
-    const status = this.#phase === "ready" ? (problems > 0 ? "degraded" : "healthy") : "unhealthy"
+    const queue = this.#queue?.problem === undefined
+    const status = this.#phase === "ready" ? (problems > 0 || !queue ? "degraded" : "healthy") : "unhealthy"
     this.#respond(msg, {
       host: this.host,
       status,
       phase: this.#phase,
-      checks: { nats: true, registry: problems === 0 },
+      checks: { nats: true, registry: problems === 0, queue },
       running: this.#dispatcher.running,
     })
   }

@@ -45,6 +45,8 @@ export async function startTestHost(options: Partial<RuntimeOptions> = {}): Prom
     dataDir: folder.path,
     logger,
     onExecution: (report) => reports.push(report),
+    // Nobody has made the streams.
+    queue: false,
     ...options,
     registry,
   })

@@ -4,18 +4,18 @@
  * A delivery is examined first (its answer may be known without running it), then prepared (what has to be read), then runs on a slot of
  * the version it is for. Nothing here rejects or throws into its callers: every way ends in the worker's `done` or `putOff`.
  */
-import { FnError, type FunctionRef, messageOf, type WireEvent } from "@fn/core"
+import { FnError, type FunctionRef, type WireEvent } from "@fn/core"
 import { isReplySubject } from "@fn/nats"
 import { claim, consumerName, findResult, storeResult } from "@fn/queue"
 import { Call, type Responder } from "../dispatch/call.js"
 import { resolveVersion } from "../dispatch/dispatcher.js"
 import { type Backlog, type HostedFunction, type OpenVersion, offeredSlots } from "../dispatch/hosted-function.js"
-import { callLines, errorReply, publishReply } from "../egress/reply.js"
 import { NatsResponder } from "../egress/responder.js"
+import type { PayloadClaim } from "../payloads/payload-intake.js"
 import type { ExecutionTrace } from "../records/execution-recorder.js"
 import type { QueueLane } from "./consumer.js"
 import type { QueueContext } from "./context.js"
-import { type Delivery, HOLD_MS } from "./delivery.js"
+import { type Delivery, HOLD_MS, waitedMs } from "./delivery.js"
 import { isHostLocal, isPermanent, retryDelayMs } from "./retry-policy.js"
 import { type ResolvedQueueSettings, resolveQueueSettings } from "./settings.js"
 import { acknowledge, type Outcome, persist, settle } from "./tail.js"
@@ -82,7 +82,7 @@ export class FunctionLane implements LaneRunner {
     }
     const outcome = this.#examine(delivery)
     if (outcome === "run") {
-      if (delivery.info.deliveries > 1 || delivery.settings.keyed) void this.#runChecked(delivery, open)
+      if (delivery.info.deliveries > 1 || delivery.settings.keyed || delivery.claim) void this.#runChecked(delivery, open)
       else this.#start(delivery, open)
       return
     }
@@ -133,8 +133,8 @@ export class FunctionLane implements LaneRunner {
       return "later"
     }
     const maxAgeMs = settings.maxAgeMs ?? this.#settings?.maxAgeMs ?? Number.POSITIVE_INFINITY
-    const waitedMs = now - delivery.dueAt
-    if (waitedMs > maxAgeMs) return failure(FnError.of("EXPIRED", `the invocation waited ${waitedMs} ms, longer than its ${maxAgeMs} ms`))
+    const waited = waitedMs(delivery, now)
+    if (waited > maxAgeMs) return failure(FnError.of("EXPIRED", `the invocation waited ${waited} ms, longer than its ${maxAgeMs} ms`))
     const attempts = this.#settings?.attempts ?? 1
     if (delivery.attempt <= attempts) return "run"
     return failure(FnError.of("ATTEMPTS_EXHAUSTED", `all ${attempts} attempts ended without an outcome: the hosts that ran them are gone`))
@@ -153,13 +153,26 @@ export class FunctionLane implements LaneRunner {
   async #runChecked(delivery: Delivery, open: OpenVersion | undefined): Promise<void> {
     try {
       const outcome = await persist(this.#context, "the look for a result", () => this.#lookUp(delivery))
-      if (outcome === "run") return this.#start(delivery, open)
+      if (outcome === "run") {
+        if (delivery.claim) await this.#read(delivery, delivery.claim)
+        return this.#start(delivery, open)
+      }
       this.#release(open)
       if (outcome === "duplicate") await this.#drop(delivery)
       else await this.#finish(delivery, outcome)
-    } catch {
-      this.#release(open) // only a host that closes gets here: it gives back what it holds
+    } catch (thrown) {
+      this.#release(open)
+      this.#ended(delivery, FnError.from(thrown))
     }
+  }
+
+  /** Brings data that was stored apart into this host's memory. @throws {FnError} INVALID_REQUEST, PAYLOAD_NOT_FOUND, JETSTREAM_UNAVAILABLE … */
+  async #read(delivery: Delivery, stored: PayloadClaim): Promise<void> {
+    const { payloads } = this.#context
+    const { settings, invocationId, queuedAt } = delivery
+    if (!payloads) throw FnError.of("PAYLOAD_NOT_FOUND", "this host reads no data that was stored apart")
+    const deadline = settings.spilled && settings.timeoutMs !== undefined ? queuedAt + settings.timeoutMs : Number.POSITIVE_INFINITY
+    delivery.payload = await payloads.read(stored, invocationId, deadline)
   }
 
   async #lookUp(delivery: Delivery): Promise<Outcome | "run" | "duplicate"> {
@@ -192,7 +205,7 @@ export class FunctionLane implements LaneRunner {
     try {
       version = resolveVersion(this.#fn, delivery.settings.version)
       event = delivery.event()
-      if (delivery.settings.spilled) this.#checkReply(delivery)
+      if (delivery.settings.spilled) this.#replySubject(delivery)
     } catch (thrown) {
       this.#release(open)
       return this.#ended(delivery, FnError.from(thrown))
@@ -225,7 +238,6 @@ export class FunctionLane implements LaneRunner {
     const timeoutMs = settings.timeoutMs ?? open.pool.definition.timeoutMs
     const deadline = settings.spilled ? info.storedAt + timeoutMs : Date.now() + timeoutMs
     const responder = settings.spilled ? this.#spilledResponder(delivery) : this.#durableResponder(delivery)
-    delivery.startedAt = Date.now()
     const { version, hops = 0 } = settings
     dispatcher.dispatchReserved(
       this.#fn,
@@ -244,8 +256,7 @@ export class FunctionLane implements LaneRunner {
 
   #spilledResponder(delivery: Delivery): Responder {
     const { egress, counter } = this.#context
-    const { replyTo = "" } = delivery.settings
-    const responder = new NatsResponder(egress, counter(this.#fn.record.language), replyTo, delivery.mode)
+    const responder = new NatsResponder(egress, counter(this.#fn.record.language), this.#replySubject(delivery), delivery.mode)
     return {
       succeed: (call, events) => {
         responder.succeed(call, events)
@@ -261,6 +272,7 @@ export class FunctionLane implements LaneRunner {
 
   async #succeeded(delivery: Delivery, events: readonly WireEvent[], trace: ExecutionTrace): Promise<void> {
     this.#worker.settling(delivery)
+    this.#free(delivery)
     const { invocationId, settings } = delivery
     try {
       await this.#context.events.emit(events, { namespace: this.ref.namespace, invocationId, hops: settings.hops ?? 0 })
@@ -275,6 +287,7 @@ export class FunctionLane implements LaneRunner {
   #ended(delivery: Delivery, error: FnError, trace?: ExecutionTrace): void {
     const { closing, counts } = this.#context
     if (closing.aborted && error.reason === "HOST_DRAINING") return // given back with all that is held
+    this.#free(delivery)
     const { settings, attempt } = delivery
     const retry = this.#fn.versions.get(trace?.version ?? this.#fn.record.activeVersion)?.pool.definition.retry
     if (!settings.spilled && isHostLocal(error)) {
@@ -289,30 +302,23 @@ export class FunctionLane implements LaneRunner {
 
   /** Stores the outcome and lets go of the delivery. */
   async #finish(delivery: Delivery, outcome: Outcome, trace?: ExecutionTrace): Promise<void> {
+    const context = this.#context
     this.#worker.settling(delivery)
-    if (delivery.settings.spilled && outcome.kind === "error") return this.#answerSpilled(delivery, outcome.error)
-    await settle(this.#context, delivery, outcome, trace)
+    await settle(context, delivery, outcome, { trace, acknowledge: () => acknowledge(context, delivery) })
     this.#worker.done(delivery)
-  }
-
-  #answerSpilled(delivery: Delivery, error: FnError): Promise<void> {
-    const { access, replyPrefixes, counts, logger } = this.#context
-    const { invocationId, attempt, settings } = delivery
-    const { replyTo } = settings
-    if (isReplySubject(replyTo, replyPrefixes)) {
-      try {
-        publishReply(access.nc, replyTo, errorReply(callLines({ invocationId, attempt, runningVersion: undefined }), error))
-      } catch (thrown) {
-        logger.debug("reply failed", { invocationId, error: messageOf(thrown) })
-      }
-    } else counts.badReplySubjects++
-    return this.#acknowledged(delivery)
   }
 
   async #acknowledged(delivery: Delivery): Promise<void> {
+    this.#free(delivery)
     this.#worker.settling(delivery)
     await acknowledge(this.#context, delivery)
     this.#worker.done(delivery)
+  }
+
+  /** Its execution is over: data that was read for it is not needed any more. */
+  #free(delivery: Delivery): void {
+    delivery.payload?.release()
+    delivery.payload = undefined
   }
 
   /** Whether a delivery is still this host's. */
@@ -320,9 +326,12 @@ export class FunctionLane implements LaneRunner {
     return this.#worker.held.get(delivery.seq) === delivery
   }
 
-  #checkReply({ settings }: Delivery): void {
-    if (isReplySubject(settings.replyTo, this.#context.replyPrefixes)) return
-    throw FnError.of("BAD_REPLY_SUBJECT", "a spilled call has no inbox to answer to")
+  /** Where a spilled call is answered. @throws {FnError} BAD_REPLY_SUBJECT */
+  #replySubject({ settings, invocationId }: Delivery): string {
+    const { access, replyPrefixes } = this.#context
+    if (settings.replyTo === undefined) return access.names.subjects.result(this.ref.namespace, invocationId)
+    if (isReplySubject(settings.replyTo, replyPrefixes)) return settings.replyTo
+    throw FnError.of("BAD_REPLY_SUBJECT", "a spilled call names no inbox to answer to")
   }
 
   /** Another version is active: what was set aside on the one before is free again. */

@@ -8,11 +8,12 @@
  * Phases: working → stopped (pulls nothing more, finishes what it holds) → closed (gives back the rest). Neighbours: worker.ts pulls,
  * function-lane.ts runs, tail.ts stores outcomes, orphans.ts clears what no function will take.
  */
-import { FnError, type Logger, messageOf } from "@fn/core"
+import { FnError, type FunctionRef, type Logger, messageOf } from "@fn/core"
 import { type RawMsg, watchConnection } from "@fn/nats"
-import { storeResult } from "@fn/queue"
+import { consumerName, storeResult } from "@fn/queue"
 import type { Registry } from "@fn/registry"
 import type { Subscription } from "@nats-io/transport-node"
+import type { QueueHandler } from "../callbacks/queue-handler.js"
 import type { Catalog } from "../catalog/catalog.js"
 import type { HostedFunction } from "../dispatch/hosted-function.js"
 import { callLines, errorReply } from "../egress/reply.js"
@@ -20,16 +21,20 @@ import type { QueueRuntimeOptions } from "../options.js"
 import { CancelledIds } from "./cancelled.js"
 import { queueDepths } from "./consumer.js"
 import type { QueueContext, QueueCounts } from "./context.js"
-import { type Delivery, targetOfSubject } from "./delivery.js"
+import { type Delivery, queueTarget } from "./delivery.js"
 import { FunctionLane } from "./function-lane.js"
+import { HandlerLane } from "./handler-lane.js"
+import { OrphanLane, Orphans } from "./orphans.js"
 import { PullInbox } from "./pull.js"
 import { StoredEvents } from "./stored-events.js"
-import { Worker } from "./worker.js"
+import { type LaneRunner, Worker } from "./worker.js"
 
 /** What the queue of a host works with. */
 export interface DurableQueueOptions extends QueueRuntimeOptions {
   readonly context: Omit<QueueContext, "defaults" | "counts" | "cancelled" | "events"> & { readonly catalog: Catalog }
   readonly registry: Registry
+  /** Work of the platform's own that waits in the queue too. */
+  readonly handlers?: readonly QueueHandler[]
 }
 
 const DEFAULT_SWEEP_MS = 5_000
@@ -44,7 +49,14 @@ export class DurableQueue {
   readonly #logger: Logger
   readonly #sweepMs: number
   readonly #pulls: PullInbox
+  readonly #orphans: Orphans
+  readonly #handlers: ReadonlyMap<string, QueueHandler>
+  /** By what follows `function.queue.` in the subject. */
   readonly #workers = new Map<string, Worker>()
+  /** Workers of functions that are served no longer, until what they run has ended. */
+  readonly #leaving = new Set<Worker>()
+  /** Subjects whose messages nobody seems to get, and how often in a row a sweep found them so. */
+  #suspects = new Map<string, number>()
   readonly #queueHead: string
   readonly #wakeHead: string
   readonly #subscriptions: Subscription[] = []
@@ -70,6 +82,8 @@ export class DurableQueue {
     this.#sweepMs = options.sweepMs ?? DEFAULT_SWEEP_MS
     this.#queueHead = access.names.subjects.queueAll.slice(0, -1)
     this.#wakeHead = access.names.subjects.wakeAll.slice(0, -1)
+    this.#orphans = new Orphans(this.#context, options.registry)
+    this.#handlers = new Map(options.handlers?.map((handler) => [handler.name, handler]))
     this.#pulls = new PullInbox(access, logger, (msg) => this.#deliver(msg))
   }
 
@@ -96,23 +110,33 @@ export class DurableQueue {
       watch.onReconnect(() => this.#reconnected()),
     )
     this.#listen(access.names.subjects.wakeAll, (msg) => this.#wake(msg))
+    // A permission an operator may leave out: the sweep finds the same, later.
+    const advisories = `$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.${access.names.queue}.>`
+    this.#listen(advisories, (msg) => this.#exhausted(msg), access.names.queue)
     void this.#sweep()
   }
 
   /** A function is served from now on, or can run again: what waits for it is looked at. */
   served(fn: HostedFunction): void {
-    const depth = this.#depths.get(this.#context.access.names.subjects.queue(fn.ref)) ?? 0
-    if (depth > 0) this.#workerOf(fn)?.swept(depth)
+    const tail = tailOf(fn.ref)
+    const depth = this.#depths.get(this.#queueHead + tail) ?? 0
+    // What was found of it while it was not there is not to be given up any more.
+    const orphan = this.#workers.get(tail)
+    if (orphan && !(orphan.runner instanceof FunctionLane)) this.#leave(tail, orphan)
+    if (depth > 0) this.#functionWorker(tail, fn)?.swept(depth)
   }
 
-  /** A function is served no longer. */
+  /** A function is served no longer: if it was deleted, its invocations are given up at once. */
   unserved(fn: HostedFunction): void {
-    const worker = this.#workers.get(fn.key)
-    if (!worker) return
-    ;(worker.runner as FunctionLane).gone()
-    worker.stop()
-    this.#workers.delete(fn.key)
-    void worker.empty()
+    const tail = tailOf(fn.ref)
+    const worker = this.#workers.get(tail)
+    const due = worker?.due ?? []
+    if (worker) this.#leave(tail, worker)
+    this.#later(0, async () => {
+      const error = await this.#adopt(fn.ref, tail, 1)
+      // The server keeps what is due later to itself until then; this host knows what it was.
+      if (error) for (const seq of due) await this.#orphans.giveUpStored(fn.ref, seq, error)
+    })
   }
 
   /** Somebody cancelled an invocation. `queued`: hosts that meet it later must know too. */
@@ -120,13 +144,9 @@ export class DurableQueue {
     const { cancelled, dispatcher } = this.#context
     const held = this.#held(namespace, id)
     if (held || queued) cancelled.add(namespace, id)
-    if (held && !dispatcher.has(id)) (held.worker.runner as FunctionLane).cancel(held.delivery)
+    if (held && !dispatcher.has(id)) held.worker.runner.cancel(held.delivery)
     if (held || !queued || this.#stopped) return
-    const timer = setTimeout(() => {
-      this.#timers.delete(timer)
-      void this.#storeCancelled(namespace, id)
-    }, CANCEL_GRACE_MS)
-    this.#timers.add(timer)
+    this.#later(CANCEL_GRACE_MS, () => this.#storeCancelled(namespace, id))
   }
 
   /** Pulls nothing more. */
@@ -141,20 +161,21 @@ export class DurableQueue {
 
   /** Resolves when nothing is held any more. */
   async idle(): Promise<void> {
-    await Promise.all([...this.#workers.values()].map((worker) => worker.empty()))
+    await Promise.all([...this.#workers.values(), ...this.#leaving].map((worker) => worker.empty()))
   }
 
   /** Gives back at once what is held. */
   close(): void {
     this.stop()
-    for (const worker of this.#workers.values()) worker.handBack()
+    for (const worker of [...this.#workers.values(), ...this.#leaving]) worker.handBack()
     this.#workers.clear()
     this.#pulls.close()
   }
 
-  #listen(subject: string, onMessage: (msg: RawMsg) => void): void {
+  #listen(subject: string, onMessage: (msg: RawMsg) => void, queue?: string): void {
     const logger = this.#logger
     const subscription = this.#context.access.nc.subscribe(subject, {
+      ...(queue === undefined ? {} : { queue }),
       callback: (refused, msg) => {
         if (refused) return logger.warn("queue: subscription refused", { subject, error: refused.message })
         try {
@@ -167,36 +188,86 @@ export class DurableQueue {
     this.#subscriptions.push(subscription)
   }
 
+  /** The server says that it delivers a message no more. */
+  #exhausted(msg: RawMsg): void {
+    const { stream_seq: seq, deliveries } = msg.json<{ stream_seq: number; deliveries: number }>()
+    const refOf = (subject: string): FunctionRef | undefined => {
+      const target = queueTarget(subject.slice(this.#queueHead.length))
+      return target.kind === "function" ? target.ref : undefined
+    }
+    this.#later(0, () => this.#orphans.giveUpDelivered(seq, deliveries, refOf))
+  }
+
   #wake(msg: RawMsg): void {
-    const ref = targetOfSubject(msg.subject, this.#wakeHead)
-    const fn = ref && this.#catalog.served.get(`${ref.namespace}/${ref.name}`)
+    const tail = msg.subject.slice(this.#wakeHead.length)
+    const worker = this.#workers.get(tail)
+    if (worker) return worker.wake()
+    const fn = this.#catalog.served.get(tail.replace(".", "/"))
+    if (fn) {
+      fn.queued++
+      return this.#functionWorker(tail, fn)?.wake()
+    }
     // What nobody serves is for the sweep.
-    if (fn) this.#workerOf(fn)?.wake()
+    const handler = this.#handlers.size > 0 ? queueTarget(tail) : undefined
+    if (handler?.kind === "handler") this.#handlerWorker(tail, handler)?.wake()
   }
 
   #deliver(msg: RawMsg): void {
-    const ref = targetOfSubject(msg.subject, this.#queueHead)
-    const worker = ref && this.#workers.get(`${ref.namespace}/${ref.name}`)
-    worker?.receive(msg)
+    this.#workers.get(msg.subject.slice(this.#queueHead.length))?.receive(msg)
   }
 
-  #workerOf(fn: HostedFunction): Worker | undefined {
+  #functionWorker(tail: string, fn: HostedFunction): Worker | undefined {
+    return this.#worker(tail, (worker) => new FunctionLane(this.#context, fn, worker))
+  }
+
+  #handlerWorker(tail: string, { namespace, name }: { namespace: string; name: string }): Worker | undefined {
+    const handler = this.#handlers.get(name)
+    return handler && this.#worker(tail, (worker) => new HandlerLane(this.#context, handler, namespace, worker))
+  }
+
+  #worker(tail: string, runner: (worker: Worker) => LaneRunner): Worker | undefined {
     if (this.#stopped) return undefined
-    const known = this.#workers.get(fn.key)
+    const known = this.#workers.get(tail)
     if (known) return known
-    const worker = new Worker(
-      {
-        access: this.#context.access,
-        pulls: this.#pulls,
-        logger: this.#logger,
-        onIdle: (idle) => {
-          if (this.#workers.get(fn.key) === idle) this.#workers.delete(fn.key)
-        },
-      },
-      (self) => new FunctionLane(this.#context, fn, self),
-    )
-    this.#workers.set(fn.key, worker)
+    const { access } = this.#context
+    const worker = new Worker({ access, pulls: this.#pulls, logger: this.#logger, onIdle: (idle) => this.#idled(tail, idle) }, runner)
+    this.#workers.set(tail, worker)
     return worker
+  }
+
+  #idled(tail: string, worker: Worker): void {
+    if (this.#workers.get(tail) !== worker) return
+    this.#workers.delete(tail)
+    const { runner, lane } = worker
+    if (runner instanceof OrphanLane) this.#later(0, () => this.#orphans.removeConsumer(lane.consumer))
+  }
+
+  /** Nothing more for a worker; it finishes what it runs. */
+  #leave(tail: string, worker: Worker): void {
+    this.#workers.delete(tail)
+    this.#leaving.add(worker)
+    worker.runner.gone()
+    worker.stop()
+    void worker.empty().then(() => this.#leaving.delete(worker))
+  }
+
+  /** Gives up what a function has in the queue, if it is not there; resolves with why. */
+  async #adopt(ref: FunctionRef, tail: string, depth: number): Promise<FnError | undefined> {
+    const error = await this.#orphans.reason(ref)
+    if (this.#catalog.served.has(`${ref.namespace}/${ref.name}`)) return undefined
+    if (error) this.#worker(tail, (worker) => new OrphanLane(this.#context, ref, error, worker))?.swept(depth)
+    // Our watch is a moment behind.
+    else if (this.#catalog.revision(`${ref.namespace}/${ref.name}`) === 0) await this.#catalog.refresh(ref)
+    return error
+  }
+
+  /** Does something soon, and says it when it fails: the next sweep finds what is left. */
+  #later(afterMs: number, work: () => Promise<unknown>): void {
+    const timer = setTimeout(() => {
+      this.#timers.delete(timer)
+      work().catch((thrown: unknown) => this.#logger.debug("queue: tried in vain", { error: messageOf(thrown) }))
+    }, afterMs)
+    this.#timers.add(timer)
   }
 
   #reconnected(): void {
@@ -226,16 +297,44 @@ export class DurableQueue {
     } catch (thrown) {
       return this.#failed(FnError.from(thrown))
     }
-    if (this.#stopped) return
-    const { served } = this.#catalog
-    for (const fn of served.values()) fn.queued = 0
+    for (const fn of this.#catalog.served.values()) fn.queued = this.#depths.get(this.#queueHead + tailOf(fn.ref)) ?? 0
+    const suspects = this.#suspects
+    this.#suspects = new Map()
     for (const [subject, depth] of this.#depths) {
-      const ref = targetOfSubject(subject, this.#queueHead)
-      const fn = ref && served.get(`${ref.namespace}/${ref.name}`)
-      if (!fn) continue
-      fn.queued = depth
-      this.#workerOf(fn)?.swept(depth)
+      if (this.#stopped) return
+      try {
+        await this.#found(subject, depth, suspects.get(subject) ?? 0)
+      } catch (thrown) {
+        this.#logger.debug("queue: not looked at", { subject, error: messageOf(thrown) })
+      }
     }
+  }
+
+  /** A sweep found `depth` messages under `subject`. */
+  async #found(subject: string, depth: number, suspicions: number): Promise<void> {
+    const tail = subject.slice(this.#queueHead.length)
+    const target = queueTarget(tail)
+    if (target.kind === "handler") return this.#handlerWorker(tail, target)?.swept(depth)
+    if (target.kind === "nobody") return this.#orphans.clear(target.ref, subject)
+    const { ref } = target
+    const key = `${ref.namespace}/${ref.name}`
+    const fn = this.#catalog.served.get(key)
+    if (fn) {
+      await this.#suspect(ref, subject, { depth, suspicions })
+      return this.#functionWorker(tail, fn)?.swept(depth)
+    }
+    if (this.#catalog.unserved.has(key)) return this.#orphans.expire(ref, subject)
+    await this.#adopt(ref, tail, depth)
+  }
+
+  /** Messages that this host knows nothing of, sweep after sweep, may be such as the server does not deliver any more. */
+  async #suspect(ref: FunctionRef, subject: string, { depth, suspicions }: { depth: number; suspicions: number }): Promise<void> {
+    const worker = this.#workers.get(subject.slice(this.#queueHead.length))
+    if (worker && depth <= worker.known) return
+    const stuckTo = suspicions > 0 ? await this.#orphans.stuckTo(consumerName(ref)) : undefined
+    if (stuckTo === undefined) this.#suspects.set(subject, 1)
+    else if (suspicions > 1) await this.#orphans.giveUpStuck(ref, subject, stuckTo)
+    else this.#suspects.set(subject, 2)
   }
 
   #failed(error: FnError): void {
@@ -248,7 +347,7 @@ export class DurableQueue {
 
   #held(namespace: string, id: string): { worker: Worker; delivery: Delivery } | undefined {
     for (const worker of this.#workers.values()) {
-      if (worker.ref.namespace !== namespace) continue
+      if (worker.runner.ref.namespace !== namespace) continue
       for (const delivery of worker.held.values()) if (delivery.invocationId === id) return { worker, delivery }
     }
     return undefined
@@ -266,4 +365,8 @@ export class DurableQueue {
       this.#logger.debug("queue: cancel not stored", { invocationId: id, error: messageOf(thrown) })
     }
   }
+}
+
+function tailOf({ namespace, name }: FunctionRef): string {
+  return `${namespace}.${name}`
 }

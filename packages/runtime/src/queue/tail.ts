@@ -10,7 +10,7 @@ import { addDeadLetter, completeClaim, findResult, type ResultMessage, storeResu
 import { callLines, errorReply, eventsReply, publishReply, type Reply } from "../egress/reply.js"
 import type { ExecutionTrace } from "../records/execution-recorder.js"
 import type { QueueContext } from "./context.js"
-import type { Delivery } from "./delivery.js"
+import type { Delivery, QueuedInvocation } from "./delivery.js"
 
 /** How an invocation ended: with events, for good with an error, or as a result says that was stored before. */
 export type Outcome =
@@ -18,45 +18,53 @@ export type Outcome =
   | { readonly kind: "error"; readonly error: FnError }
   | { readonly kind: "stored"; readonly result: ResultMessage }
 
+/** What is known when an outcome is. */
+export interface Ending {
+  /** Of the last attempt, if it ran. */
+  readonly trace?: ExecutionTrace | undefined
+  /** Takes the message out of the queue; the last step. */
+  acknowledge(): Promise<unknown>
+}
+
 /** Pauses between repetitions of a step, ms. */
 const PAUSE_MS = { first: 200, longest: 5_000 }
 const ACK_TRIES = 3
 const NEVER_RAN: ExecutionTrace = { durationMs: 0 }
 
-/** See the head of this file. Never rejects; resolves early when the host closes. */
-export async function settle(
-  context: QueueContext,
-  delivery: Delivery,
-  outcome: Outcome,
-  trace: ExecutionTrace = NEVER_RAN,
-): Promise<void> {
-  const { access, recorder, callbacks, counts, logger } = context
-  const { ref, invocationId, settings } = delivery
+/** See the head of this file. `acknowledge` takes the message out of the queue. Never rejects; resolves early when the host closes. */
+export async function settle(context: QueueContext, invocation: QueuedInvocation, outcome: Outcome, end: Ending): Promise<void> {
+  const { access, recorder, callbacks, payloads, logger } = context
+  const { ref, invocationId, settings, seq, attempt, queuedAt } = invocation
+  const trace = end.trace ?? NEVER_RAN
   try {
-    const result = await persist(context, "the result", () => stored(context, delivery, outcome, trace))
-    answer(context, delivery, result)
-    if (settings.keyed) {
-      await persist(context, "the claim", () => completeClaim(access, ref.namespace, invocationId, { seq: delivery.seq, result }))
+    if (settings.spilled && outcome.kind !== "stored") {
+      // A sync call: nothing is kept of it, its caller hears once.
+      answer(context, invocation, asMessage(replyOf(context, invocation, outcome, trace)))
+      return void (await end.acknowledge())
     }
-    const { callback } = settings
-    if (callback !== undefined && callbacks) {
-      const hops = settings.hops ?? 0
+    const result = await persist(context, "the result", () => stored(context, invocation, outcome, trace))
+    answer(context, invocation, result)
+    if (settings.keyed) await persist(context, "the claim", () => completeClaim(access, ref.namespace, invocationId, { seq, result }))
+    const { callback, hops = 0 } = settings
+    if (callback !== undefined && callbacks)
       await persist(context, "the callback", () => callbacks.send({ ref, invocationId, callback, hops, result }))
-    }
     const { error, eventsOut } = readResult(result)
-    const end = { ...trace, ref, invocationId, attempt: delivery.attempt, queuedAt: delivery.info.storedAt, eventsOut, error }
-    await persist(context, "the record", () => recorder.recordDurable(end))
-    if (error && error.code !== "cancelled") {
-      const letter = { ref, seq: delivery.seq, lines: delivery.lines(), data: delivery.msg.data, error, attempts: delivery.attempt }
-      await persist(context, "the dead letter", () => addDeadLetter(access, letter))
-      counts.deadLetters++
-      logger.warn("invocation given up", { ...ref, invocationId, attempt: delivery.attempt, reason: error.reason, error: error.message })
-    }
-    await acknowledge(context, delivery)
+    await persist(context, "the record", () => recorder.recordDurable({ ...trace, ref, invocationId, attempt, queuedAt, eventsOut, error }))
+    const isGivenUp = error !== undefined && error.code !== "cancelled"
+    if (isGivenUp) await persist(context, "the dead letter", () => giveUp(context, invocation, error))
+    await end.acknowledge()
+    if (invocation.claim && !isGivenUp) payloads?.discard(invocation.claim, invocationId)
   } catch (thrown) {
     // The host closes: the message goes to another one, which finds how far this one came.
     logger.debug("queue: outcome not stored", { invocationId, error: messageOf(thrown) })
   }
+}
+
+async function giveUp({ access, counts, logger }: QueueContext, invocation: QueuedInvocation, error: FnError): Promise<void> {
+  const { ref, seq, invocationId, data, subject, attempt } = invocation
+  await addDeadLetter(access, { ref, seq, lines: invocation.lines(), data, error, attempts: attempt, subject })
+  counts.deadLetters++
+  logger.warn("invocation given up", { ...ref, invocationId, attempt, reason: error.reason, error: error.message })
 }
 
 /** Acknowledges. What the server does not confirm may come again, and finds its result there. */
@@ -85,7 +93,7 @@ export async function persist<T>(context: QueueContext, what: string, work: () =
 }
 
 /** The result that counts, stored. */
-async function stored(context: QueueContext, delivery: Delivery, outcome: Outcome, trace: ExecutionTrace): Promise<ResultMessage> {
+async function stored(context: QueueContext, delivery: QueuedInvocation, outcome: Outcome, trace: ExecutionTrace): Promise<ResultMessage> {
   if (outcome.kind === "stored") return outcome.result
   const { access, counts } = context
   const { namespace } = delivery.ref
@@ -98,7 +106,12 @@ async function stored(context: QueueContext, delivery: Delivery, outcome: Outcom
   return first
 }
 
-function replyOf(context: QueueContext, delivery: Delivery, outcome: Exclude<Outcome, { kind: "stored" }>, trace: ExecutionTrace): Reply {
+function replyOf(
+  context: QueueContext,
+  delivery: QueuedInvocation,
+  outcome: Exclude<Outcome, { kind: "stored" }>,
+  trace: ExecutionTrace,
+): Reply {
   const { invocationId, attempt, mode } = delivery
   const lines = callLines({ invocationId, attempt, runningVersion: trace.version })
   if (outcome.kind === "error") return errorReply(lines, outcome.error)
@@ -121,17 +134,19 @@ function isSame(a: ResultMessage, b: ResultMessage): boolean {
 }
 
 /** Tells who waits on an inbox of its own. At most once: the stored result is what counts. */
-function answer({ access, replyPrefixes, counts, logger }: QueueContext, delivery: Delivery, result: ResultMessage): void {
-  const { replyTo } = delivery.settings
-  if (replyTo === undefined) return
-  if (!isReplySubject(replyTo, replyPrefixes)) {
+function answer(context: QueueContext, { ref, invocationId, settings }: QueuedInvocation, result: ResultMessage): void {
+  const { access, replyPrefixes, counts, logger } = context
+  // A sync call that named no inbox is answered where whoever knows its id listens.
+  const subject = settings.replyTo ?? (settings.spilled ? access.names.subjects.result(ref.namespace, invocationId) : undefined)
+  if (subject === undefined) return
+  if (settings.replyTo !== undefined && !isReplySubject(subject, replyPrefixes)) {
     counts.badReplySubjects++
-    return logger.warn("reply subject refused", { invocationId: delivery.invocationId })
+    return logger.warn("reply subject refused", { invocationId })
   }
   try {
-    publishReply(access.nc, replyTo, { lines: result.lines, body: result.data })
+    publishReply(access.nc, subject, { lines: result.lines, body: result.data })
   } catch (thrown) {
-    logger.debug("reply failed", { invocationId: delivery.invocationId, error: messageOf(thrown) })
+    logger.debug("reply failed", { invocationId, error: messageOf(thrown) })
   }
 }
 

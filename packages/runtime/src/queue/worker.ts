@@ -26,6 +26,10 @@ export interface LaneRunner {
   giveBack(count: number): void
   /** Runs a delivery, on a slot that was set aside or when there is one. Ends with {@link Worker.done} or {@link Worker.putOff}. */
   run(delivery: Delivery, setAside: boolean): void
+  /** Cancels a delivery that waits for a slot. */
+  cancel(delivery: Delivery): void
+  /** What the lane is for was deleted: what runs finishes, all else is given back. */
+  gone(): void
 }
 
 /** What workers share. */
@@ -80,10 +84,6 @@ export class Worker {
     this.#due = new DueTimes((count) => this.wake(count))
   }
 
-  get ref(): FunctionRef {
-    return this.#runner.ref
-  }
-
   get lane(): QueueLane {
     return this.#runner.lane
   }
@@ -92,11 +92,16 @@ export class Worker {
     return this.#runner
   }
 
-  /** What this host has of the lane: held, or put off by it. */
   get held(): ReadonlyMap<number, Delivery> {
     return this.#held
   }
 
+  /** Sequences of what this host put off and has not come again. */
+  get due(): number[] {
+    return [...this.#due.seqs()]
+  }
+
+  /** What this host knows of the lane's messages: it holds them, or put them off. */
   get known(): number {
     return this.#held.size + this.#due.size
   }

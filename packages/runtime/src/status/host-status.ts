@@ -12,6 +12,7 @@ import type { Catalog, UnservedFunction } from "../catalog/catalog.js"
 import type { Call } from "../dispatch/call.js"
 import type { Dispatcher } from "../dispatch/dispatcher.js"
 import { type HostedFunction, offeredSlots } from "../dispatch/hosted-function.js"
+import type { DurableQueue } from "../queue/queue.js"
 import { RECENT_EXECUTIONS, type RecentExecutions } from "../records/recent-executions.js"
 
 /** What a status is made from. */
@@ -24,6 +25,7 @@ export interface HostStatusSource {
   readonly catalog: Catalog
   readonly dispatcher: Dispatcher
   readonly recent: RecentExecutions
+  readonly queue: DurableQueue | undefined
 }
 
 const DEFAULT_AWAIT_MS = 5_000
@@ -90,8 +92,13 @@ export function hostStatus(source: HostStatusSource, only?: string): HostStatus 
     rssBytes: process.memoryUsage.rss(),
     running: source.dispatcher.running,
     functions: [...served.map(servedStatus), ...unserved.map(unservedStatus)],
-    problems: Array.from(catalog.problems, ([key, error]) => ({ key, error: error.toData() })),
+    ...(source.queue ? { queue: { working: source.queue.workers, ...source.queue.counts } } : {}),
+    problems: Array.from(problemsOf(source), ([key, error]) => ({ key, error: error.toData() })),
   }
+}
+
+function problemsOf({ catalog, queue }: HostStatusSource): readonly (readonly [string, FnError])[] {
+  return queue?.problem ? [...catalog.problems, ["queue", queue.problem]] : [...catalog.problems]
 }
 
 function servedStatus(fn: HostedFunction): FunctionStatus {
