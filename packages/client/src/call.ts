@@ -46,6 +46,8 @@ export class Call implements OngoingCall, WatchedCall {
   /** How often it was sent: again only when nobody was there to take it. */
   sends = 0
   ended = false
+  /** A host said that it waits in the durable queue. */
+  isQueued = false
   readonly #onEnd: (call: Call, error: FnError | undefined) => void
   readonly #onCancel: (call: Call) => void
   #onStarted: ((started: StartedCall) => void) | undefined
@@ -104,6 +106,12 @@ export class Call implements OngoingCall, WatchedCall {
     } catch (thrown) {
       this.#cancel(FnError.from(thrown))
     }
+  }
+
+  /** No host has it until one takes it from the queue, and says so. */
+  queued(): void {
+    this.isQueued = true
+    this.pulse.pause()
   }
 
   finish(events: WireEvent[]): void {

@@ -125,6 +125,47 @@ describe("a call that lasts", () => {
     expect(await call).toEqual([])
   }, 20_000)
 
+  test.concurrent("is asked about by nobody while it waits in the queue, and followed to the host that takes it from there", async () => {
+    await using platform = await startPlatform()
+    const { client, peer } = platform
+    await using second = await startPeer(await platform.server.connect(), { host: "second" })
+    await platform.deploy("long")
+    await platform.deploy("other")
+    await peer.serve("function.js.other", (call) => call.start())
+    await peer.serve("function.js.long", (call) => {
+      call.start()
+      peer.running.delete(call.invocationId)
+      call.raw("Fn-Queued: 7\r\n", "")
+    })
+    const call = client.startCall("long", { attributes: event, data: undefined })
+    const other = client.invoke("other", event)
+    const about = (asked: typeof peer) => asked.questions.filter(({ invocationId }) => invocationId === call.invocationId)
+    // By the third question about the other call, a call that no host had would have been given up.
+    await until(() => peer.questions.length >= 3, { name: "three questions", timeoutMs: 10_000 })
+    expect([about(peer), about(second)]).toEqual([[], []])
+    const [long, steady] = ["function.js.long", "function.js.other"].map((subject) => peer.calls.find((one) => one.subject === subject))
+    second.running.add(call.invocationId)
+    long?.raw("Fn-Started: second\r\n", "")
+    await until(() => about(second).length >= 2, { name: "two questions to the second host", timeoutMs: 10_000 })
+    for (const done of [long, steady]) done?.events([])
+    expect([await call.events, await other, about(peer)]).toEqual([[], [], []])
+  }, 20_000)
+
+  test.concurrent("is cancelled in the queue too, if it waits there", async () => {
+    await using platform = await startPlatform()
+    const { client, peer } = platform
+    await platform.deploy("long")
+    await peer.serve("function.js.long", (call) => call.raw("Fn-Queued: 7\r\nFn-Events: 0\r\n", ""))
+    const call = client.startCall("long", { attributes: event, data: undefined })
+    await until(() => peer.calls.length === 1, { name: "the call to arrive" })
+    await platform.nc.flush()
+    call.cancel()
+    await expect(call.events).rejects.toMatchObject({ code: "cancelled" })
+    const subject = `function.cancel.default.${call.invocationId}`
+    await until(() => peer.cancelled.length === 2, { name: "both cancels" })
+    expect(peer.cancelled).toEqual([subject, `${subject}.queued`])
+  }, 20_000)
+
   test.concurrent("whose started message was lost is found at its host and left alone", async () => {
     await using platform = await startPlatform()
     const { client, peer } = platform

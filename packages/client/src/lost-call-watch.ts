@@ -30,22 +30,28 @@ export class CallPulse {
   doubts = 0
   /** A question about it is under way. */
   asking = false
+  /** No host is expected to have it. */
+  paused = false
 
   /** The call left for whatever host takes it. */
   sent(now: number): void {
     this.host = undefined
+    this.paused = false
     this.doubts = 0
     this.lookAt = now + SILENCE_MS
   }
 
-  /** It is known that no host has it. */
+  /** It is known that no host has it: until one says that it does, answers to questions that are under way mean nothing. */
   pause(): void {
+    this.host = undefined
+    this.paused = true
     this.lookAt = Number.POSITIVE_INFINITY
   }
 
   /** The host said so itself. */
   started(host: string): void {
     this.host = host
+    this.paused = false
     this.reassure()
   }
 
@@ -144,7 +150,7 @@ export class LostCallWatch {
   async #sweep(suspects: readonly WatchedCall[]): Promise<void> {
     this.#sweeping = true
     // Started messages that arrive meanwhile settle the matter for their call.
-    const waiting = (call: WatchedCall): boolean => !call.ended && call.pulse.host === undefined
+    const waiting = (call: WatchedCall): boolean => !call.ended && call.pulse.host === undefined && !call.pulse.paused
     const spared = new Set<WatchedCall>()
     const questions: Promise<void>[] = []
     let hosts = 0

@@ -337,6 +337,8 @@ export class NatsClient implements Client {
         return call.finish(reply.events)
       case "started":
         return call.started(reply.host)
+      case "queued":
+        return call.queued()
       case "error":
         return call.fail(reply.error)
       case "apart":
@@ -382,6 +384,8 @@ export class NatsClient implements Client {
     const { ref } = call.target as CallTarget
     try {
       publishRaw(this.#nc, this.#subjects.cancel(ref.namespace, call.invocationId), NOTHING)
+      // Kept by the server for the host that takes it from the queue.
+      if (call.isQueued) publishRaw(this.#nc, this.#subjects.cancelQueued(ref.namespace, call.invocationId), NOTHING)
     } catch {
       // The connection closed under us: there is nobody to tell, and the caller gets its CANCELLED all the same.
     }

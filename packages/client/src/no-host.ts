@@ -10,6 +10,11 @@ export function standing(answer: HostAnswer, key: string): { served: boolean; re
     return { served: false, reason: "HOST_DRAINING", message: "the host is draining" }
   const found = status.functions.find((candidate) => candidate.function === key)
   if (!found) return { served: false, reason: "FUNCTION_NOT_FOUND", message: "the host has not seen the function yet" }
+  const { circuit } = found
+  if (found.served && circuit?.phase === "open") {
+    const message = `it does not work there, and is tried again at ${circuit.retryAt}: ${circuit.error.reason}: ${circuit.error.message}`
+    return { served: false, reason: "CIRCUIT_OPEN", message }
+  }
   if (found.served) return { served: true, reason: "", message: "it serves the function" }
   return { served: false, reason: found.error?.reason ?? "NO_HOST", message: found.error?.message ?? "it does not say why" }
 }

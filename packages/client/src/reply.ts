@@ -16,6 +16,8 @@ import {
 export type Reply =
   /** A host took the call and works on it; the reply is still to come. */
   | { readonly kind: "started"; readonly host: string }
+  /** No host had a free slot: the call waits in the durable queue, and no host has it. */
+  | { readonly kind: "queued" }
   | { readonly kind: "events"; readonly events: WireEvent[] }
   /** The body is stored apart: to be read again with it. docs/protocol.md#large-events */
   | { readonly kind: "apart"; readonly ref: string }
@@ -33,6 +35,7 @@ export function readReply(block: Uint8Array | undefined, payload: Uint8Array): R
   let startedHost: string | undefined
   let payloadRef: string | undefined
   let isError = false
+  let isQueued = false
   try {
     readHeaderBlock(block, (name, value) => {
       if (event.take(name, value)) return
@@ -40,12 +43,13 @@ export function readReply(block: Uint8Array | undefined, payload: Uint8Array): R
       else if (name === Header.payloadRef) payloadRef = value
       else if (name === Header.payloadType) event.contentType ??= value
       else if (name === Header.errorCode || name === Header.serviceErrorCode) isError = true
+      else if (name === Header.queued) isQueued = true
     })
     if (payloadRef !== undefined && payload.length === 0) return { kind: "apart", ref: payloadRef }
     if (isError) return { kind: "error", error: errorReply(block, payload) }
     if (startedHost !== undefined) return { kind: "started", host: startedHost }
     if (event.isBinary) return { kind: "events", events: [event.finish(payload)] }
-    if (payload.length === 0) return noEvents()
+    if (payload.length === 0) return isQueued ? { kind: "queued" } : noEvents()
     return { kind: "events", events: readJson(event.contentType, payload) }
   } catch (thrown) {
     return badReply(messageOf(thrown))

@@ -80,6 +80,37 @@ describe("with the real runtime", () => {
     await registry.close()
   }, 30_000)
 
+  test("R-IV-8: a function that works on no host is NO_HOST with CIRCUIT_OPEN and the reason of each", async () => {
+    await using platform = await startSetUp()
+    const { client, folder, server } = platform
+    const nc = await server.connect()
+    const registry = await connectRegistry(nc)
+    const broken = {
+      initialize: async () => {
+        throw new Error("no database")
+      },
+      execute: () => undefined,
+    }
+    await using runtime = await startRuntime({
+      nc,
+      registry,
+      dataDir: folder.file("data"),
+      builtins: { broken },
+      limits: { spares: false, circuit: { failures: 5, initialMs: 60_000, maxMs: 60_000 } },
+    })
+    await registry.deploy({ name: "broken", language: "js", runtime: "builtin" })
+    const reasons: string[] = []
+    for (let i = 0; i < 7; i++) {
+      const result = await client.tryInvoke("broken", {})
+      if (!result.ok) reasons.push(result.error.reason)
+    }
+    expect(reasons).toEqual([...Array(5).fill("INIT_FAILED"), "NO_HOST", "NO_HOST"])
+    const refused = await client.tryInvoke("broken", {})
+    expect(!refused.ok && refused.error.message).toContain(`${runtime.host}: CIRCUIT_OPEN: it does not work there`)
+    expect(!refused.ok && refused.error.message).toContain("INIT_FAILED: no database")
+    await registry.close()
+  }, 30_000)
+
   test("after SIGKILL of one of two hosts under load, callers hear HOST_LOST within 3 s, later calls all succeed, nothing runs twice", async () => {
     await using platform = await startSetUp()
     const { server, folder, client } = platform
