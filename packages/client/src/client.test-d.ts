@@ -90,11 +90,41 @@ export async function streamed(): Promise<void> {
   client.stream("charge", placed, { idempotencyKey: "k" })
 }
 
+export async function durable(): Promise<void> {
+  const id = await client.invokeAsync("charge", placed, { idempotencyKey: "o1", delayMs: 1_000, callback: "event:shop.charged" })
+  assertTrue<Equal<typeof id, string>>()
+  await client.invokeAsync("shop/charge@stable", { orderId: "o1", cents: 5 }, { type: "order.placed", at: new Date() })
+  const [paid] = await client.result<"charge">(id)
+  assertTrue<Equal<NonNullable<typeof paid>["data"], { ref: string }>>()
+  const [one] = await client.result(id)
+  one satisfies CloudEvent | undefined
+  const tried = await client.tryResult<"audit">(id, { namespace: "shop", timeoutMs: 5_000 })
+  const audited = tried.ok ? tried.events[0] : undefined
+  if (audited?.type === "audit.note") assertTrue<Equal<typeof audited.data, string>>()
+  const { status } = await client.cancel(id)
+  status satisfies "cancelled" | "succeeded" | "failed" | "timed_out" | "pending"
+  const [again] = await client.invoke("charge", placed, { idempotencyKey: "o1" })
+  assertTrue<Equal<NonNullable<typeof again>["type"], "order.paid">>()
+
+  // @ts-expect-error no such function
+  await client.invokeAsync("refund", placed)
+  // @ts-expect-error another type of event
+  await client.invokeAsync("charge", { type: "order.refunded", data: { orderId: "o1" } })
+  // @ts-expect-error bare data without its type
+  await client.invokeAsync("charge", { orderId: "o1", cents: 5 })
+  // @ts-expect-error no such function
+  await client.result<"refund">(id)
+  // @ts-expect-error a time is a Date or a text
+  await client.invokeAsync("charge", placed, { at: 5 })
+}
+
 export async function untyped(): Promise<void> {
   const open = await connectClient({ servers: "nats://127.0.0.1:4222" })
   const events = await open.invoke("any/function@1.0.0", { whatever: 1 })
   assertTrue<Equal<typeof events, CloudEvent[]>>()
   await open.invoke("x", "data", { type: "a.type" })
+  const results = await open.result(await open.invokeAsync("x", "data"))
+  assertTrue<Equal<typeof results, CloudEvent[]>>()
   const known = await connectClient<Functions>({ servers: "nats://127.0.0.1:4222" })
   // @ts-expect-error no such function
   await known.invoke("x", {})

@@ -8,7 +8,7 @@ import { startDurablePlatform } from "../../test/platform.js"
 const asked = { specversion: "1.0", id: "1", source: "/test", type: "test.asked" } as const
 const event = { ...asked, data: { n: 1 } }
 
-describe("R-IV-3: invokeAsync", () => {
+describe("R-IV-5: invokeAsync", () => {
   test("stores the event with what a host needs, and gives the id once the stream has it", async () => {
     await using platform = await startDurablePlatform()
     const { client, queue } = platform

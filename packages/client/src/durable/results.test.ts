@@ -19,7 +19,7 @@ function subscriptionsOf(nc: unknown): number {
   return (nc as { protocol: { subscriptions: { size(): number } } }).protocol.subscriptions.size()
 }
 
-describe("R-IV-4: result", () => {
+describe("R-IV-5: result", () => {
   test("that is stored already is given at once, as often as it is asked for", async () => {
     await using platform = await startDurablePlatform()
     const { client, queue } = platform
@@ -263,7 +263,7 @@ describe("R-IV-5: cancel", () => {
   }, 20_000)
 })
 
-describe("R-IV-9: status", () => {
+describe("R-IV-5: status", () => {
   test("follows an invocation from the queue to its end", async () => {
     await using platform = await startDurablePlatform()
     const { client, queue, peer } = platform
