@@ -10,6 +10,9 @@ import (
 // sendEvent sends one event of a call that streams, and returns when the next one is wanted, or with why none is.
 type sendEvent func(ctx context.Context, event *cloudeventsv1.CloudEvent) error
 
+// maxKept is how many events an answer has at most. A function that yields without end is one to be streamed.
+const maxKept = 100_000
+
 // yielder is the yield of one call: it sends events as they come, or keeps them for the result.
 type yielder struct {
 	server *server
@@ -33,6 +36,9 @@ func (y *yielder) yield(ctx context.Context, event Event) error {
 		return context.Canceled
 	}
 	encoded, failure := y.server.encode(event)
+	if len(y.events) == maxKept {
+		failure = &Error{Code: ResourceExhausted, Reason: "OUTPUT_LIMIT", Message: "the function yields too many events for one answer: take them as a stream"}
+	}
 	if failure != nil {
 		if y.failure == nil {
 			y.failure = failure

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/fn-platform/fn/sdk/go/internal/pluginv1"
@@ -96,6 +97,15 @@ func TestStreamAnswersAtOnceWhoDoesNotStream(t *testing.T) {
 	h.send(start(1, "go"))
 	if events := h.next().GetResult().GetEvents(); len(events) != 2 || events[0].Type != "one" {
 		t.Errorf("unexpected events %v", events)
+	}
+}
+
+func TestStreamOfOneAnswerEnds(t *testing.T) {
+	var yielded atomic.Int64
+	client := serve(t, Function{Name: "endless", Stream: endless(&yielded)})
+	_, err := client.Execute(context.Background(), &pluginv1.ExecuteRequest{Event: event("go")})
+	if status.Code(err) != codes.ResourceExhausted || yielded.Load() != maxKept+1 {
+		t.Error(err, yielded.Load())
 	}
 }
 

@@ -2,10 +2,12 @@
 import { type CloudEvent, errorBody, errorHeaderLines, FnError, Header, headerLine } from "@fn/core"
 import type { NatsConnection } from "@fn/nats"
 import { until } from "@fn/testing"
-import { describe, expect, test } from "@jest/globals"
+import { describe, expect, jest, test } from "@jest/globals"
 import type { ReceivedCall } from "../test/peer.js"
 import { type Platform, startPlatform } from "../test/platform.js"
 import type { EventStream } from "./index.js"
+
+jest.setTimeout(30_000)
 
 const WINDOW = 64
 /** Where the peer takes credit. */

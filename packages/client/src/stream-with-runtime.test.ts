@@ -3,9 +3,11 @@ import type { CloudEvent, EventInit, HandlerContext } from "@fn/core"
 import { connectRegistry, createMemoryRegistry, setupPlatform } from "@fn/registry"
 import { startRuntime } from "@fn/runtime"
 import { startTestServer, tempDir, until } from "@fn/testing"
-import { describe, expect, test } from "@jest/globals"
+import { describe, expect, jest, test } from "@jest/globals"
 import { startChild } from "../test/child.js"
 import { type Client, connectClient } from "./index.js"
+
+jest.setTimeout(30_000)
 
 const STREAMS = readFileSync(new URL("../../runtime/test/streaming/fixtures/streams.mjs", import.meta.url))
 

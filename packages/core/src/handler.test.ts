@@ -104,6 +104,26 @@ describe("R-FN-1: what a handler returns", () => {
     await expect(outputToWire(failing(), fn)).rejects.toMatchObject({ reason: "MINE" })
   })
 
+  test("an endless generator is read until its execution is aborted, others having their turn, or until it is too much", async () => {
+    let cleaned = 0
+    async function* endless(): AsyncGenerator<EventInit> {
+      try {
+        for (;;) yield event
+      } finally {
+        cleaned++
+      }
+    }
+    const context = new ExecutionContext({ invocationId: "id", attempt: 1, deadline: 1_000, fn, config: {} })
+    setImmediate(() => context.abort(FnError.of("FUNCTION_TIMEOUT", "late")))
+    await expect(outputToWire(endless(), fn, context)).rejects.toMatchObject({ reason: "FUNCTION_TIMEOUT" })
+    await expect(outputToWire(endless(), fn)).rejects.toMatchObject({ reason: "OUTPUT_LIMIT" })
+    expect(cleaned).toBe(2)
+    function* sync(): Generator<EventInit> {
+      for (;;) yield event
+    }
+    expect(() => outputToWire(sync(), fn)).toThrow(expect.objectContaining({ reason: "OUTPUT_LIMIT" }))
+  }, 30_000)
+
   test("a plain throw is FUNCTION_THREW, an FnError stays itself", () => {
     const own = FnError.terminal("MINE", "stop")
     expect(handlerError(own)).toBe(own)

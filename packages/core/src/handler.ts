@@ -154,6 +154,10 @@ export class ExecutionContext implements HandlerContext {
     return this.#controller.signal
   }
 
+  get aborted(): boolean {
+    return this.#abort !== undefined
+  }
+
   /** Fires the signal. The first reason stays. */
   abort(reason: unknown): void {
     if (this.#abort) return
@@ -167,22 +171,48 @@ export function functionSource(fn: { readonly namespace: string; readonly name: 
   return `/functions/${fn.namespace}/${fn.name}`
 }
 
-/**
- * What a handler returned, as wire events. An async iterable is read to its end.
- * @throws {FnError} failed_precondition BAD_OUTPUT for what is no event; whatever the iterable throws
- */
-export function outputToWire(output: HandlerOutput, fn: FunctionIdentity): WireEvent[] | Promise<WireEvent[]> {
-  if (output === undefined || output === null) return []
-  if (typeof output !== "object") throw badOutput(`it returned a ${typeof output}`)
-  if (Symbol.asyncIterator in output) return collect(output, fn)
-  if (Symbol.iterator in output) return Array.from(output, (event) => eventOut(event, fn))
-  return [eventOut(output, fn)]
+/** What an iterable is read under. `signal` may be made when it is first asked for. */
+interface Abortable {
+  readonly aborted: boolean
+  readonly signal: AbortSignal
 }
 
-async function collect(output: AsyncIterable<EventInit>, fn: FunctionIdentity): Promise<WireEvent[]> {
+/** Most events of one answer. A function that yields without end is one to be streamed; collected, it would fill the memory. */
+export const MAX_ANSWER_EVENTS = 100_000
+/** So many events of an iterable are collected in one go, before others get their turn: also who cancels it. */
+const COLLECT_EVENTS = 1_000
+
+/**
+ * What a handler returned, as wire events. An async iterable is read to its end, or until `context` is aborted.
+ * @throws {FnError} failed_precondition BAD_OUTPUT for what is no event; resource_exhausted OUTPUT_LIMIT for more than
+ *   {@link MAX_ANSWER_EVENTS}; cancelled; whatever the iterable throws
+ */
+export function outputToWire(output: HandlerOutput, fn: FunctionIdentity, context?: Abortable): WireEvent[] | Promise<WireEvent[]> {
+  if (output === undefined || output === null) return []
+  if (typeof output !== "object") throw badOutput(`it returned a ${typeof output}`)
+  if (Symbol.asyncIterator in output) return collect(output, fn, context)
+  if (!(Symbol.iterator in output)) return [eventOut(output, fn)]
   const events: WireEvent[] = []
-  for await (const event of output) events.push(eventOut(event, fn))
+  for (const event of output) {
+    if (events.length === MAX_ANSWER_EVENTS) throw tooManyEvents()
+    events.push(eventOut(event, fn))
+  }
   return events
+}
+
+async function collect(output: AsyncIterable<EventInit>, fn: FunctionIdentity, context: Abortable | undefined): Promise<WireEvent[]> {
+  const events: WireEvent[] = []
+  for await (const event of output) {
+    if (events.length === MAX_ANSWER_EVENTS) throw tooManyEvents()
+    events.push(eventOut(event, fn))
+    if (events.length % COLLECT_EVENTS === 0) await new Promise(setImmediate)
+    if (context?.aborted) throw FnError.from(context.signal.reason, "cancelled")
+  }
+  return events
+}
+
+function tooManyEvents(): FnError {
+  return FnError.of("OUTPUT_LIMIT", `the function yields more than ${MAX_ANSWER_EVENTS} events: take them as a stream`)
 }
 
 /** Takes the events of one execution as they come. */

@@ -82,6 +82,31 @@ defineFunction({
     yield total
   },
 })
+defineFunction({
+  name: "y",
+  emits: [Paid, Total],
+  async *handler(_event, ctx) {
+    // What a stream's consumer ends, this ends.
+    while (!ctx.signal.aborted) yield total
+    yield paid
+  },
+})
+defineFunction({
+  name: "y",
+  emits: [Paid],
+  *handler() {
+    yield paid
+  },
+})
+// @ts-expect-error a plain generator is held to it as well
+defineFunction({ name: "y", emits: [Paid], handler: () => [total][Symbol.iterator]() })
+defineFunction({
+  name: "y",
+  // @ts-expect-error a string is no event, yielded neither
+  async *handler() {
+    yield "hello"
+  },
+})
 // @ts-expect-error data of the declared type is wrong
 defineFunction({ name: "y", emits: [Paid], handler: () => ({ type: "shop.order.paid.v1", data: { orderId: 1 } }) })
 defineFunction({ name: "y", emits: [Paid], handler: () => ({ type: "shop.order.paid.v1", data: { orderId: "o", ref: "r" } }) })

@@ -106,6 +106,49 @@ describe("defineFunction", () => {
     expect(error.reason).toBe("TYPE_NOT_EMITTED")
   })
 
+  test("R-IV-5: a generator, async or not, is asked for no event before it is wanted", async () => {
+    let asked = 0
+    const paid = { type: Paid.type, data: { orderId: "o", ref: "r" } } as const
+    const lazily = defineFunction({
+      name: "lazily",
+      emits: [Paid],
+      *handler() {
+        for (;;) {
+          asked++
+          yield paid
+        }
+      },
+    })
+    const later = defineFunction({
+      name: "later",
+      emits: [Paid],
+      async *handler() {
+        for (;;) {
+          asked++
+          yield paid
+        }
+      },
+    })
+    for (const fn of [lazily, later]) {
+      asked = 0
+      const output = (await fn.execute(placed, contextOf())) as AsyncIterable<unknown>
+      for await (const _ of output) if (asked === 3) break
+      expect(asked).toBe(3)
+    }
+  })
+
+  test("an undeclared type yielded by a plain generator fails while it is read", async () => {
+    const fn = defineFunction({
+      name: "charge",
+      emits: [Paid],
+      *handler() {
+        yield Total.create({ tenant: "t", cents: 1 }) as never
+      },
+    })
+    const output = (await fn.execute(placed, contextOf())) as Iterable<unknown>
+    expect(await thrownBy(() => [...output])).toMatchObject({ reason: "TYPE_NOT_EMITTED" })
+  })
+
   test("emits [] means nothing at all", async () => {
     const fn = defineFunction({ name: "sink", emits: [], handler: () => ({ type: "x" }) as never })
     expect(await thrownBy(() => fn.execute(placed, contextOf()))).toMatchObject({ reason: "TYPE_NOT_EMITTED" })

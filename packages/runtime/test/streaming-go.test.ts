@@ -3,9 +3,11 @@ import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
-import { afterAll, beforeAll, test } from "@jest/globals"
+import { afterAll, beforeAll, jest, test } from "@jest/globals"
 import { go, runGo } from "./plugin/go-program.js"
 import { streamContract } from "./streaming/stream-contract.js"
+
+jest.setTimeout(30_000)
 
 const folder = mkdtempSync(join(tmpdir(), "fn-go-streams-"))
 const program = join(folder, "go-streams")

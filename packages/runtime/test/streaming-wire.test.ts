@@ -1,9 +1,11 @@
 /** What the messages of a stream look like, and what becomes of one that goes wrong: docs/protocol.md#streaming. */
 import { STREAM_WINDOW } from "@fn/core"
 import { isAlive, until } from "@fn/testing"
-import { afterAll, beforeAll, describe, expect, test } from "@jest/globals"
+import { afterAll, beforeAll, describe, expect, jest, test } from "@jest/globals"
 import { StreamCall, type StreamCallOptions } from "./streaming/stream-caller.js"
 import { failure, header, startTestHost, type TestHost } from "./test-host.js"
+
+jest.setTimeout(30_000)
 
 const numbers = (count: number): { type: string; data: number }[] =>
   Array.from({ length: count }, (_, n) => ({ type: "com.example.counted", data: n }))
@@ -159,6 +161,34 @@ describe("R-IV-5: a stream on the wire", () => {
     for (const [name, value] of Object.entries({ "Fn-Accept": "stream", "Fn-Invocation-Id": "plain-1" })) block.set(name, value)
     host.nc.publish("function.js.array", '{"n":2}', { headers: block })
     for await (const msg of result) expect(header(msg, "Fn-Events")).toBe("2")
+  })
+})
+
+describe("R-IV-5: an endless function whose caller wants one reply", () => {
+  test.each(["builtin", "module"])("runs into its deadline as a %s, and harms nobody else", async (runtime) => {
+    const source = "export default async function* () { for (;;) { yield { type: 'tick' }; await new Promise(setImmediate) } }"
+    const builtin = async function* () {
+      for (;;) {
+        yield { type: "tick" }
+        await new Promise(setImmediate)
+      }
+    }
+    await using host = await startTestHost({ builtins: { endless: builtin, other: () => ({ type: "ok" }) } })
+    await host.deployBuiltin("other")
+    await (runtime === "builtin" ? host.deployBuiltin("endless") : host.deployModule("endless", source))
+    const late = host.request("function.js.endless", "{}", { "Fn-Timeout-Ms": "300" })
+    expect(header(await host.request("function.js.other", "{}"), "ce-type")).toBe("ok")
+    expect(failure(await late)).toBe("deadline_exceeded FUNCTION_TIMEOUT")
+    await until(() => host.runtime.status().running === 0, { name: "its slot to be free" })
+  })
+
+  test("one that never waits is told that it yields too much", async () => {
+    const builtin = async function* () {
+      for (;;) yield { type: "tick" }
+    }
+    await using host = await startTestHost({ builtins: { endless: builtin } })
+    await host.deployBuiltin("endless")
+    expect(failure(await host.request("function.js.endless", "{}"))).toBe("resource_exhausted OUTPUT_LIMIT")
   })
 })
 

@@ -1,9 +1,12 @@
 /** Streams as any NATS client sees them: docs/protocol.md#streaming. */
 import { readFileSync } from "node:fs"
 import { fileURLToPath } from "node:url"
+import { jest } from "@jest/globals"
 // @ts-expect-error a fixture without types
 import streams from "./streaming/fixtures/streams.mjs"
 import { streamContract } from "./streaming/stream-contract.js"
+
+jest.setTimeout(30_000)
 
 const fixture = (name: string): string => fileURLToPath(new URL(`./streaming/fixtures/${name}`, import.meta.url))
 

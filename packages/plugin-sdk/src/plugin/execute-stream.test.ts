@@ -2,7 +2,7 @@
 import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { type FunctionModule, noopLogger } from "@fn/core"
+import { FnError, type FunctionModule, noopLogger } from "@fn/core"
 import { plugin } from "@fn/proto"
 import { credentials, Server, ServerCredentials, type ServiceError, status } from "@grpc/grpc-js"
 import { afterEach, describe, expect, test } from "@jest/globals"
@@ -86,10 +86,18 @@ class Host {
   }
 }
 
-function start(callId: bigint, type = "x"): plugin.HostFrame {
+function start(callId: bigint, options: { type?: string; outputWindow?: number; timeoutMs?: number } = {}): plugin.HostFrame {
+  const { type = "x", outputWindow = 0, timeoutMs } = options
   const event = { id: "1", source: "/t", specVersion: "1.0", type, attributes: {} }
-  return { callId, frame: { $case: "start", value: { event, context: { invocationId: `i${callId}`, attempt: 1, metadata: {} } } } }
+  const timeout = timeoutMs === undefined ? {} : { timeout: { seconds: 0n, nanos: timeoutMs * 1e6 } }
+  const value = { event, context: { invocationId: `i${callId}`, attempt: 1, metadata: {} }, outputWindow, ...timeout }
+  return { callId, frame: { $case: "start", value } }
 }
+const credit = (callId: bigint, outputEvents: number): plugin.HostFrame => ({
+  callId,
+  frame: { $case: "credit", value: { calls: 0, outputEvents } },
+})
+const cancel = (callId: bigint): plugin.HostFrame => ({ callId, frame: { $case: "cancel", value: { reason: 1 } } })
 const drain: plugin.HostFrame = { callId: 0n, frame: { $case: "drain", value: {} } }
 
 function codeOf({ frame }: Frame): number | undefined {
@@ -197,12 +205,94 @@ describe("ExecuteStream", () => {
   test("an event that is none is the caller's mistake", async () => {
     const { host } = await initialized({ execute: () => undefined })
     await host.open()
-    host.send({ callId: 1n, frame: { $case: "start", value: {} } })
+    host.send({ callId: 1n, frame: { $case: "start", value: { outputWindow: 0 } } })
     expect(codeOf(await host.next())).toBe(status.INVALID_ARGUMENT)
     const noId = start(2n)
     if (noId.frame?.$case === "start" && noId.frame.value.event) noId.frame.value.event.id = ""
     host.send(noId)
     expect(codeOf(await host.next())).toBe(status.INVALID_ARGUMENT)
+  })
+})
+
+describe("R-IV-5: a call that streams", () => {
+  /** Yields until it is stopped, and counts. */
+  function endless(): { module: FunctionModule; count: { yielded: number; cleaned: boolean } } {
+    const count = { yielded: 0, cleaned: false }
+    async function* execute() {
+      try {
+        for (;;) yield { type: `e${++count.yielded}` }
+      } finally {
+        count.cleaned = true
+      }
+    }
+    return { module: { execute }, count }
+  }
+  /** Type of the one event in a frame of output. */
+  const typeOf = ({ callId, frame }: Frame): string => {
+    if (frame?.$case !== "output" || frame.value.events.length !== 1) throw new Error(`no output: ${frame?.$case}`)
+    return `${callId}:${frame.value.events[0]?.type}`
+  }
+  const next = async (host: Host, count: number): Promise<string[]> => {
+    const types: string[] = []
+    while (types.length < count) types.push(typeOf(await host.next()))
+    return types
+  }
+
+  test("sends each event as it comes, as far as it has credit, and ends when it is cancelled", async () => {
+    const { module, count } = endless()
+    const { host } = await initialized(module)
+    await host.open()
+    host.send(start(1n, { outputWindow: 3 }))
+    expect(await next(host, 3)).toEqual(["1:e1", "1:e2", "1:e3"])
+    // A round trip: there would be a fourth by now.
+    host.send(start(2n, { outputWindow: 1 }))
+    expect(await next(host, 1)).toEqual(["2:e4"])
+    expect(count.yielded).toBe(4)
+    host.send(credit(0n, 100), credit(9n, 100), credit(1n, 2))
+    expect(await next(host, 2)).toEqual(["1:e5", "1:e6"])
+    host.send(cancel(1n))
+    expect(codeOf(await host.next())).toBe(status.CANCELLED)
+    expect(count.cleaned).toBe(true)
+  })
+
+  test("its deadline passes also while it waits for credit", async () => {
+    const { module } = endless()
+    const { host } = await initialized(module)
+    await host.open()
+    host.send(start(1n, { outputWindow: 1, timeoutMs: 30 }))
+    await next(host, 1)
+    expect(codeOf(await host.next())).toBe(status.DEADLINE_EXCEEDED)
+  })
+
+  test("what a handler returns at once is output, too; a failure ends it after what came before", async () => {
+    const { host } = await initialized({
+      execute: (event) => {
+        if (event.type === "array") return [{ type: "one" }, { type: "two" }]
+        return (async function* () {
+          yield { type: "one" }
+          throw FnError.terminal("MINE", "no")
+        })()
+      },
+    })
+    await host.open()
+    host.send(start(1n, { type: "array", outputWindow: 8 }))
+    expect(await next(host, 2)).toEqual(["1:one", "1:two"])
+    expect((await host.next()).frame).toMatchObject({ $case: "result", value: { events: [] } })
+    host.send(start(2n, { outputWindow: 8 }))
+    expect(await next(host, 1)).toEqual(["2:one"])
+    expect(codeOf(await host.next())).toBe(status.FAILED_PRECONDITION)
+  })
+
+  test("a host that goes away ends it", async () => {
+    const { module, count } = endless()
+    const { host } = await initialized(module)
+    await host.open()
+    const failed = host.failed
+    host.send(start(1n, { outputWindow: 1 }))
+    await next(host, 1)
+    host.stream.cancel()
+    await failed
+    await until(() => count.cleaned)
   })
 })
 

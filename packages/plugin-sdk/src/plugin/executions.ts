@@ -168,7 +168,7 @@ function run(
   const fail = (thrown: unknown): void => outcome.failed(failure(thrown, context))
   const succeed = (wires: WireEvent[]): void => outcome.succeeded(wires.map(eventToProto))
   const finish = (output: HandlerOutput): void => {
-    const wires = outputToWire(output, fn)
+    const wires = outputToWire(output, fn, context)
     if (wires instanceof Promise) wires.then(succeed, fail)
     else succeed(wires)
   }

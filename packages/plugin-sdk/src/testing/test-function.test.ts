@@ -51,6 +51,26 @@ describe("R-FN-7: testFunction", () => {
     expect(await failure(tested.invoke(order, { type: "other" }))).toMatchObject({ reason: "TYPE_NOT_ACCEPTED" })
   })
 
+  test("R-IV-5: collects what a generator yields, until its time is over", async () => {
+    let cleaned = false
+    const ticks = defineFunction({
+      name: "ticks",
+      async *handler(event) {
+        try {
+          for (let n = 0; n < (event.data as number); n++) yield { type: "tick", data: n } as const
+        } finally {
+          cleaned = true
+        }
+      },
+    })
+    await using tested = await testFunction(ticks)
+    expect((await tested.invoke(3)).map(({ data }) => data)).toEqual([0, 1, 2])
+    cleaned = false
+    const endless = failure(tested.invoke(Number.MAX_SAFE_INTEGER, { timeoutMs: 20 }))
+    expect(await endless).toMatchObject({ reason: expect.stringMatching(/^(FUNCTION_TIMEOUT|OUTPUT_LIMIT)$/) })
+    while (!cleaned) await new Promise(setImmediate)
+  })
+
   test("data crosses the wire, as it will in production", async () => {
     await using tested = await testFunction((event) => ({ type: "seen", data: { got: event.data, at: new Date(0), none: undefined } }))
     const [seen] = await tested.invoke({ at: new Date(0), none: undefined })

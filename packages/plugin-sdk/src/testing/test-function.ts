@@ -173,7 +173,7 @@ class FunctionUnderTest implements TestedFunction {
       throw FnError.of("TYPE_NOT_ACCEPTED", `function ${this.#fn.name} does not take ${wire.attributes.type}`)
     // Decoded anew for each delivery: what one did to its event, the next must not see.
     const event = eventFromWire(wire.data ? { ...wire, data: Buffer.from(wire.data) } : wire)
-    return await outputToWire(await this.#module.execute(this.#strict ? freeze(event) : event, context), this.#fn)
+    return await outputToWire(await this.#module.execute(this.#strict ? freeze(event) : event, context), this.#fn, context)
   }
 
   async #deliverAgain(event: WireEvent, options: InvokeOptions, first: WireEvent[]): Promise<void> {

@@ -148,7 +148,7 @@ function cancel(callId: number, reason: FnError): void {
 
 async function finishLater(callId: number, context: ExecutionContext, fn: FunctionIdentity, output: Promise<HandlerOutput>): Promise<void> {
   try {
-    const events = outputToWire(await output, fn)
+    const events = outputToWire(await output, fn, context)
     succeed(callId, context, events instanceof Promise ? await events : events)
   } catch (thrown) {
     fail(callId, context, thrown)
@@ -156,7 +156,7 @@ async function finishLater(callId: number, context: ExecutionContext, fn: Functi
 }
 
 function succeedOrWait(callId: number, context: ExecutionContext, fn: FunctionIdentity, output: HandlerOutput): void {
-  const events = outputToWire(output, fn)
+  const events = outputToWire(output, fn, context)
   if (events instanceof Promise)
     events.then(
       (done) => succeed(callId, context, done),

@@ -69,10 +69,10 @@ class BuiltinInstance implements Instance {
         )
       if (output instanceof Promise)
         return this.#finish(
-          output.then((done) => outputToWire(done, fn)),
+          output.then((done) => outputToWire(done, fn, context)),
           context,
         )
-      const events = outputToWire(output, fn)
+      const events = outputToWire(output, fn, context)
       if (events instanceof Promise) return this.#finish(events, context)
       context.abort(OVER)
       return events
