@@ -36,6 +36,8 @@ export interface QueueContext {
   readonly recorder: Pick<ExecutionRecorder, "recordDurable" | "trace">
   readonly callbacks?: CallbackSender | undefined
   readonly payloads?: PayloadIntake | undefined
+  /** A sync call has come out of the queue. This host may be the one that puts it there, and not know yet that it is in. */
+  readonly onSpilled?: ((invocationId: string) => void) | undefined
   /** Counters of the language's endpoint: a spilled call is still a call. */
   readonly counter: (endpoint: string) => EndpointCounter
   /** Aborts when the host closes. */

@@ -85,6 +85,11 @@ export class Delivery implements QueuedInvocation {
     return this.#request.replyMode
   }
 
+  /** Whether its caller wants to hear who runs it. */
+  get wantsStarted(): boolean {
+    return this.#request.wantsStarted
+  }
+
   get claim(): PayloadClaim | undefined {
     return this.#request.payload
   }

@@ -76,6 +76,7 @@ export class FunctionLane implements LaneRunner {
 
   run(delivery: Delivery, setAside: boolean): void {
     const open = setAside ? this.#active : undefined
+    if (delivery.settings.spilled) this.#context.onSpilled?.(delivery.invocationId)
     if (this.#gone) {
       this.#release(open)
       return this.#worker.putOff(delivery, 0)
@@ -231,6 +232,11 @@ export class FunctionLane implements LaneRunner {
     const { dispatcher, cancelled } = this.#context
     if (cancelled.has(this.ref.namespace, invocationId) || dispatcher.has(invocationId)) {
       this.#release(open)
+      if (dispatcher.has(invocationId) && settings.spilled)
+        return void this.#finish(
+          delivery,
+          failure(FnError.of("INVALID_REQUEST", `invocation ${invocationId} is running on this host already`)),
+        )
       // Another message of the same id runs here: its result is this one's too.
       if (dispatcher.has(invocationId)) return void this.#drop(delivery)
       return void this.#finish(delivery, failure(cancelledError()))
@@ -242,7 +248,17 @@ export class FunctionLane implements LaneRunner {
     dispatcher.dispatchReserved(
       this.#fn,
       open,
-      new Call({ invocationId, event, responder, deadline, attempt, version, hops, durable: !settings.spilled }),
+      new Call({
+        invocationId,
+        event,
+        responder,
+        deadline,
+        attempt,
+        version,
+        hops,
+        durable: !settings.spilled,
+        wantsStarted: settings.spilled === true && settings.replyTo !== undefined && delivery.wantsStarted,
+      }),
     )
   }
 

@@ -75,7 +75,7 @@ export class DurableQueue {
       defaults: options,
       counts: { duplicates: 0, droppedResults: 0, badReplySubjects: 0, retries: 0, deadLetters: 0 },
       cancelled: new CancelledIds(),
-      events: new StoredEvents(access, egress.subjects),
+      events: new StoredEvents(access, egress.subjects, logger),
     }
     this.#catalog = catalog
     this.#logger = logger

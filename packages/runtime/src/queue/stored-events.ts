@@ -6,7 +6,7 @@
  */
 
 import type { Subjects } from "@fn/core"
-import { binaryHeaderLines, FnError, Header, headerLine, type WireEvent } from "@fn/core"
+import { binaryHeaderLines, FnError, Header, headerLine, type Logger, type WireEvent } from "@fn/core"
 import { publishAcked, publishLines, requestApi } from "@fn/nats"
 import type { QueueAccess } from "@fn/queue"
 
@@ -31,25 +31,39 @@ const NOTHING = new Uint8Array(0)
 export class StoredEvents {
   readonly #access: QueueAccess
   readonly #subjects: Subjects
+  readonly #logger: Logger
   readonly #known = new Map<string, Known>()
 
-  constructor(access: QueueAccess, subjects: Subjects) {
+  constructor(access: QueueAccess, subjects: Subjects, logger: Logger) {
     this.#access = access
     this.#subjects = subjects
+    this.#logger = logger
   }
 
   /**
-   * Publishes `events` in order; resolves when those that are kept are stored.
-   * @throws {FnError} INVALID_EVENT for a type no subject can be made of; PAYLOAD_TOO_LARGE, STORAGE_FULL, JETSTREAM_UNAVAILABLE, DISCONNECTED
+   * Publishes `events` in order; resolves when those that are kept are stored. An event that can be no message, for its size or its type, is
+   * logged and left out, as it is of sync calls: it is in the result.
+   * @throws {FnError} STORAGE_FULL, JETSTREAM_UNAVAILABLE, DISCONNECTED, DEADLINE_EXCEEDED
    */
-  async emit(events: readonly WireEvent[], { namespace, invocationId, hops }: EventOrigin): Promise<void> {
+  async emit(events: readonly WireEvent[], origin: EventOrigin): Promise<void> {
+    const { invocationId, hops } = origin
     const head = headerLine(Header.invocationId, invocationId) + headerLine(Header.hops, hops + 1)
     for (const [index, event] of events.entries()) {
-      const subject = this.#subjects.event(namespace, event.attributes.type)
-      const lines = head + headerLine("Nats-Msg-Id", `${invocationId}:${index}`) + binaryHeaderLines(event.attributes)
-      if (await this.#isStored(subject)) await publishAcked(this.#access.inbox, subject, { lines, data: event.data, repeat: true })
-      else publishLines(this.#access.nc, subject, lines, event.data ?? NOTHING)
+      const { type } = event.attributes
+      try {
+        const lines = head + headerLine("Nats-Msg-Id", `${invocationId}:${index}`) + binaryHeaderLines(event.attributes)
+        await this.#publish(this.#subjects.event(origin.namespace, type), lines, event.data)
+      } catch (thrown) {
+        const error = FnError.from(thrown)
+        if (error.reason !== "PAYLOAD_TOO_LARGE" && error.code !== "invalid_argument") throw error
+        this.#logger.error("event not emitted", { invocationId, type, error: error.message })
+      }
     }
+  }
+
+  async #publish(subject: string, lines: string, data: Uint8Array | undefined): Promise<void> {
+    if (await this.#isStored(subject)) await publishAcked(this.#access.inbox, subject, { lines, data, repeat: true })
+    else publishLines(this.#access.nc, subject, lines, data ?? NOTHING)
   }
 
   async #isStored(subject: string): Promise<boolean> {

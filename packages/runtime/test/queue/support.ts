@@ -37,6 +37,12 @@ export interface QueuePlatform extends AsyncDisposable {
   /** Messages of a stream, oldest first. */
   messages(stream: string, subject: string): Promise<{ subject: string; headers: Map<string, string>; text: string; seq: number }[]>
   depth(): Promise<number>
+  /** Dead letters of a function, once there is one; their reasons. */
+  deadLetters(name: string): Promise<{ headers: Map<string, string>; text: string }[]>
+  /** Records of a function in the stream, as `status attempt`. */
+  records(name: string): Promise<string[]>
+  /** State of a function's consumer as the server tells it. */
+  consumer(name: string): Promise<{ num_pending: number; num_ack_pending: number; num_waiting: number }>
 }
 
 /** Options of {@link startQueuePlatform}. */
@@ -113,6 +119,25 @@ export async function startQueuePlatform(options: PlatformOptions = {}): Promise
       const info = await requestApi<{ state: { messages: number } }>(access.inbox, `STREAM.INFO.${access.names.queue}`)
       return info.state.messages
     },
+    deadLetters: (name) =>
+      until(
+        async () => {
+          const letters = await platform.messages(
+            access.names.deadLetters,
+            access.names.subjects.deadLetter({ namespace: "default", name }),
+          )
+          return letters.length > 0 && letters
+        },
+        { name: `a dead letter of ${name}`, timeoutMs: 20_000 },
+      ),
+    records: async (name) => {
+      const found = await platform.messages(access.names.executions, access.names.subjects.executions({ name }))
+      return found.map(({ text }) => {
+        const { status, attempt } = JSON.parse(text) as { status: string; attempt: number }
+        return `${status} ${attempt}`
+      })
+    },
+    consumer: (name) => requestApi(access.inbox, `CONSUMER.INFO.${access.names.queue}.default=${name}`),
     [Symbol.asyncDispose]: async () => {
       await Promise.all(hosts.map((host) => host.close()))
       access.inbox.dispose()
