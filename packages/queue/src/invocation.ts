@@ -29,7 +29,9 @@ export interface InvocationSettings {
 /** Header lines of a queued message; the event's own lines follow. */
 export function invocationLines(settings: InvocationSettings): string {
   const { version, timeoutMs, notBefore, maxAgeMs, callback, replyTo, keyed, spilled, hops } = settings
-  let lines = headerLine(Header.invocationId, settings.invocationId) + headerLine("Nats-Msg-Id", settings.invocationId)
+  // A sync call may be made twice with one id, and each caller waits: only its own repeats are to be dropped.
+  const messageId = spilled ? newId() : settings.invocationId
+  let lines = headerLine(Header.invocationId, settings.invocationId) + headerLine("Nats-Msg-Id", messageId)
   if (version !== undefined) lines += headerLine(Header.version, version)
   if (timeoutMs !== undefined) lines += headerLine(Header.timeoutMs, timeoutMs)
   if (notBefore !== undefined) lines += headerLine(Header.notBefore, notBefore)

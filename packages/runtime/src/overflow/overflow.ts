@@ -79,6 +79,11 @@ export class CallOverflow implements Overflow {
     this.#subscription = undefined
   }
 
+  /** A call has come out of the queue to this host, which may be the one that stores it. */
+  delivered(invocationId: string): void {
+    this.#spill.delivered(invocationId)
+  }
+
   take(open: OpenVersion, call: Call): void {
     if (this.#handOver.send(open, call)) return
     const fn = call.fn as HostedFunction

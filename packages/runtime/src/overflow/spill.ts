@@ -36,6 +36,8 @@ export class Spill {
   readonly #options: SpillOptions
   /** Calls that are not acknowledged yet, by function. */
   readonly #pending = new Map<string, number>()
+  /** The same, by invocation. */
+  readonly #storing = new Map<string, Call>()
   #pendingBytes = 0
   #absentUntil = 0
   #absence: FnError | undefined
@@ -47,6 +49,12 @@ export class Spill {
   /** Calls of a function that are on their way into the queue. */
   pending(key: string): number {
     return this.#pending.get(key) ?? 0
+  }
+
+  /** The queue has delivered a call, to this host: it is stored, though the stream has not said so yet. */
+  delivered(invocationId: string): void {
+    const call = this.#storing.get(invocationId)
+    if (call) this.#stored(call, undefined)
   }
 
   /** Starts storing a call; what becomes of it is told later. Undefined, or why it cannot be stored. */
@@ -65,6 +73,7 @@ export class Spill {
     const { access, onRefused } = this.#options
     this.#pendingBytes += sizeBytes
     this.#pending.set(fn.key, this.pending(fn.key) + 1)
+    this.#storing.set(call.invocationId, call)
     try {
       const leftMs = Math.max(1, Math.round(call.deadline - Date.now()))
       const { lines, data } = forwarded(call, destination)
@@ -74,10 +83,12 @@ export class Spill {
         data,
         timeoutMs: Math.min(STORE_MS, leftMs),
       })
-      this.#stored(fn, call, ack.seq)
+      if (this.#isStoring(call)) this.#stored(call, ack.seq)
     } catch (thrown) {
-      onRefused(call, this.#refusal(fn, FnError.from(thrown)))
+      const error = this.#refusal(fn, FnError.from(thrown))
+      if (this.#isStoring(call)) onRefused(call, error)
     }
+    if (this.#isStoring(call)) this.#storing.delete(call.invocationId)
     this.#pendingBytes -= sizeBytes
     const pending = this.pending(fn.key) - 1
     if (pending > 0) this.#pending.set(fn.key, pending)
@@ -95,12 +106,18 @@ export class Spill {
     })
   }
 
-  #stored(fn: HostedFunction, call: Call, seq: number): void {
+  #isStoring(call: Call): boolean {
+    return this.#storing.get(call.invocationId) === call
+  }
+
+  #stored(call: Call, seq: number | undefined): void {
     const { access, subjects, logger, onStored } = this.#options
+    this.#storing.delete(call.invocationId)
     if (!call.answered) {
-      if (call.wantsStarted) call.responder.queued?.(call, seq)
+      if (call.wantsStarted && seq !== undefined) call.responder.queued?.(call, seq)
       return onStored(call)
     }
+    const fn = call.fn as HostedFunction
     // Cancelled, or its time was up, while it was being stored: whoever gets it from the queue need not run it.
     try {
       publishRaw(access.nc, subjects.cancelQueued(fn.ref.namespace, call.invocationId), undefined)
