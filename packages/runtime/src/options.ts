@@ -1,6 +1,8 @@
 import type { FunctionModule, Instruments, Logger, SubjectPrefixes } from "@fn/core"
 import type { Registry } from "@fn/registry"
 import type { NatsConnection } from "@nats-io/transport-node"
+import type { HttpPolicyOptions } from "./callbacks/http-policy.js"
+import type { CallbackRetry } from "./callbacks/response-codes.js"
 import type { CircuitOptions } from "./dispatch/circuit-breaker.js"
 import type { ExecutionReport } from "./dispatch/dispatcher.js"
 import type { BackoffOptions } from "./instances/pool.js"
@@ -26,6 +28,8 @@ export interface RuntimeOptions {
   /** Called after every execution. Must be quick and not throw. */
   readonly onExecution?: (report: ExecutionReport) => void
   readonly limits?: Partial<RuntimeLimits>
+  /** Where results may be delivered to. Default: to events and functions of the same namespace, to no HTTP address. */
+  readonly callbacks?: CallbackOptions
   /** How this host works on the durable queue; false: not at all. Default: it does, with the settings functions ask for. */
   readonly queue?: QueueRuntimeOptions | false
   /** JetStream domain, from a leaf node. */
@@ -38,8 +42,18 @@ export interface QueueRuntimeOptions extends QueueDefaults {
   readonly sweepMs?: number
 }
 
+/** What an operator says of callbacks. docs/protocol.md#callbacks */
+export interface CallbackOptions extends HttpPolicyOptions {
+  /** Callbacks to functions of other namespaces. Default false. */
+  readonly crossNamespace?: boolean | undefined
+  /** Default: ten attempts in about an hour. */
+  readonly retry?: CallbackRetry | undefined
+}
+
 /** Numbers that bound a host. */
 export interface RuntimeLimits {
+  /** Event data that was stored apart and is in memory, for calls that are not over, bytes. Calls beyond it wait. Default 256 MiB. */
+  readonly payloadBytes: number
   /** Calls that may wait for a slot, per slot. Default 10. */
   readonly waitFactor: number
   /** After this long the caller hears *started*, ms. Default 100; our client relies on it. */
@@ -58,10 +72,13 @@ export interface RuntimeLimits {
   readonly spares: boolean
   /** Time a plugin has until its handshake, ms. Default 10 000. */
   readonly pluginStartTimeoutMs: number
+  /** Most that a command or wasm function may write to stdout, and to stderr, in one execution, bytes. Default 64 MiB. */
+  readonly outputBytes: number
 }
 
 /** What is used where nothing is said. */
 export const DEFAULT_LIMITS: RuntimeLimits = {
+  payloadBytes: 268_435_456,
   waitFactor: 10,
   startedAfterMs: 100,
   cancelGraceMs: 1_000,
@@ -71,4 +88,5 @@ export const DEFAULT_LIMITS: RuntimeLimits = {
   circuit: { failures: 5, initialMs: 1_000, maxMs: 60_000 },
   spares: true,
   pluginStartTimeoutMs: 10_000,
+  outputBytes: 64 * 1024 * 1024,
 }

@@ -26,9 +26,12 @@ import {
 } from "@fn/core"
 import { isReplySubject, type MicroService, REPLY_PREFIXES, ReplyInbox, startMicroService } from "@fn/nats"
 import { createScratchFolder, type ScratchFolder } from "@fn/process"
-import { type QueueAccess, queueNames } from "@fn/queue"
+import { Payloads, type QueueAccess, queueNames } from "@fn/queue"
 import type { FunctionRecord } from "@fn/registry"
 import type { Msg, Subscription } from "@nats-io/transport-node"
+import { CallbackHandler } from "./callbacks/callback-handler.js"
+import { createCallbackSender } from "./callbacks/callback-queue.js"
+import { HttpPolicy } from "./callbacks/http-policy.js"
 import { ArtifactCache } from "./catalog/artifact-cache.js"
 import { Catalog } from "./catalog/catalog.js"
 import { CircuitBreaker } from "./dispatch/circuit-breaker.js"
@@ -47,6 +50,8 @@ import { InstancePool } from "./instances/pool.js"
 import { DEFAULT_LIMITS, type RuntimeLimits, type RuntimeOptions } from "./options.js"
 import { HandOverDesk } from "./overflow/hand-over-desk.js"
 import { CallOverflow } from "./overflow/overflow.js"
+import { PayloadOutbox } from "./payloads/payload-outbox.js"
+import { StoredIntake } from "./payloads/stored-intake.js"
 import { DurableQueue } from "./queue/queue.js"
 import { ExecutionLog } from "./records/execution-log.js"
 import { answerStatus, type HostStatusSource, hostStatus, parseStatusRequest } from "./status/host-status.js"
@@ -96,6 +101,8 @@ export class RuntimeService implements AsyncDisposable {
   readonly #artifacts: ArtifactCache
   readonly #inbox: ReplyInbox
   readonly #executions: ExecutionLog
+  readonly #intake: StoredIntake
+  readonly #outbox: PayloadOutbox
   readonly #statusSource: HostStatusSource
   readonly #counters = new Map<string, EndpointCounter>()
   readonly #pools = new Set<InstancePool>()
@@ -129,7 +136,14 @@ export class RuntimeService implements AsyncDisposable {
       ["builtin", createBuiltinStarter(this.#builtins)],
       ["module", createModuleStarter({ spares: this.#limits.spares })],
       ["plugin", createPluginStarter({ logger: this.#logger, startTimeoutMs: this.#limits.pluginStartTimeoutMs, socketDir: scratch.path })],
-      ["command", createCommandStarter({ scratchDir: scratch.path, killGraceMs: this.#limits.cancelGraceMs / 2 })],
+      [
+        "command",
+        createCommandStarter({
+          scratchDir: scratch.path,
+          killGraceMs: this.#limits.cancelGraceMs / 2,
+          maxOutputBytes: this.#limits.outputBytes,
+        }),
+      ],
     ])
     this.#dispatcher = new Dispatcher({
       open: (fn, version) => this.#open(fn, version),
@@ -149,10 +163,25 @@ export class RuntimeService implements AsyncDisposable {
       onUnserve: (fn) => this.#unserve(fn),
     })
     const emitter = new Emitter({ nc: options.nc, subjects: this.#subjects, logger: this.#logger })
-    const egress = { nc: options.nc, subjects: this.#subjects, emitter, host: this.host, logger: this.#logger }
+    const payloads = new Payloads(access)
+    this.#intake = new StoredIntake({
+      payloads,
+      bucket: access.names.payloads,
+      maxBytes: this.#limits.payloadBytes,
+      logger: this.#logger,
+    })
+    this.#outbox = new PayloadOutbox({
+      access,
+      payloads,
+      logger: this.#logger,
+      expect: (id) => this.#dispatcher.expect(id),
+      unexpect: (id) => this.#dispatcher.unexpect(id),
+    })
+    const egress = { nc: options.nc, subjects: this.#subjects, emitter, host: this.host, logger: this.#logger, outbox: this.#outbox }
     this.#ingress = new Ingress({
       ...egress,
       inbox: this.#inbox,
+      intake: this.#intake,
       dispatcher: this.#dispatcher,
       catalog: this.#catalog,
       replyPrefixes: options.replyPrefixes ?? REPLY_PREFIXES,
@@ -167,8 +196,19 @@ export class RuntimeService implements AsyncDisposable {
     if (options.queue !== false)
       this.#queue = new DurableQueue({
         ...(options.queue ?? {}),
-        context: { ...shared, access, egress, counter, recorder: this.#executions, closing: this.#closing.signal },
+        context: {
+          ...shared,
+          access,
+          egress,
+          counter,
+          recorder: this.#executions,
+          callbacks: createCallbackSender(access),
+          payloads: this.#intake,
+          closing: this.#closing.signal,
+          onSpilled: (id) => this.#overflow.delivered(id),
+        },
         registry: options.registry,
+        handlers: [this.#callbackHandler(access, payloads)],
       })
     this.#statusSource = {
       host: this.host,
@@ -269,6 +309,8 @@ export class RuntimeService implements AsyncDisposable {
     )
     this.#dispatcher.close(FnError.of("HOST_DRAINING", "the host is shutting down"))
     this.#executions.close()
+    this.#intake.close()
+    this.#outbox.close()
     await Promise.all([...this.#pools].map((pool) => pool.close()))
     await Promise.all([...this.#starters.values()].map((starter) => starter.close()))
     if (!this.#options.nc.isClosed()) {
@@ -357,6 +399,19 @@ export class RuntimeService implements AsyncDisposable {
         error: messageOf(thrown),
       })
     }
+  }
+
+  #callbackHandler(access: QueueAccess, payloads: Payloads): CallbackHandler {
+    const { callbacks } = this.#options
+    return new CallbackHandler({
+      access,
+      payloads,
+      policy: new HttpPolicy(callbacks),
+      knows: ({ namespace, name }) => this.#catalog.knows(`${namespace}/${name}`),
+      crossNamespace: callbacks?.crossNamespace ?? false,
+      logger: this.#logger,
+      retry: callbacks?.retry,
+    })
   }
 
   async #open(fn: HostedFunction, version: string): Promise<OpenVersion> {

@@ -1,12 +1,14 @@
 import { createHash } from "node:crypto"
 import { createReadStream } from "node:fs"
-import { access, chmod, mkdir, rm } from "node:fs/promises"
+import { access, chmod, mkdir, rename, rm } from "node:fs/promises"
 import { dirname, join } from "node:path"
 import { pipeline } from "node:stream/promises"
-import type { ArtifactStore, FunctionDefinition } from "@fn/registry"
+import { newId } from "@fn/core"
+import { type ArtifactStore, type FunctionDefinition, unpackArchive } from "@fn/registry"
 
 /**
- * Artifacts on this host's disk, by digest: fetched once, verified when they are fetched and again when a later process finds them.
+ * Artifacts on this host's disk, by digest: fetched once, verified when they are fetched and again when a later process finds them. Archives are
+ * unpacked beside their file, anew in each process: what lies there may have been changed since.
  */
 export class ArtifactCache {
   readonly #folder: string
@@ -18,17 +20,19 @@ export class ArtifactCache {
     this.#store = store
   }
 
-  /** Path of the artifact's verified file. @throws {FnError} ARTIFACT_NOT_FOUND, DIGEST_MISMATCH, REGISTRY_TIMEOUT */
+  /** Path of the artifact's verified file, or of the folder it was unpacked into. @throws {FnError} ARTIFACT_NOT_FOUND, DIGEST_MISMATCH, REGISTRY_TIMEOUT, INVALID_ARTIFACT */
   file(definition: FunctionDefinition): Promise<string | undefined> {
     const { artifact, namespace } = definition
     if (!artifact) return Promise.resolve(undefined)
     const path = join(this.#folder, artifact.digest.replace(":", "-"), artifact.fileName)
-    const known = this.#files.get(path)
+    const key = artifact.archive ? `${path}/` : path
+    const known = this.#files.get(key)
     if (known) return known
-    const fetched = this.#fetch(namespace, artifact.digest, path, artifact.executable)
-    this.#files.set(path, fetched)
+    const file = this.#fetch(namespace, artifact.digest, path, artifact.executable)
+    const fetched = artifact.archive ? file.then(unpackBeside) : file
+    this.#files.set(key, fetched)
     // A failure is not kept: the store may have been away.
-    fetched.catch(() => this.#files.delete(path))
+    fetched.catch(() => this.#files.delete(key))
     return fetched
   }
 
@@ -40,6 +44,20 @@ export class ArtifactCache {
     if (executable) await chmod(path, 0o755)
     return path
   }
+}
+
+/** The folder appears by a rename, whole. One that is there is moved away: programs that run from it keep the files they have open. */
+async function unpackBeside(archive: string): Promise<string> {
+  const folder = `${archive}.unpacked`
+  const draft = `${folder}-${newId()}`
+  const old = `${folder}-${newId()}`
+  await unpackArchive(archive, draft)
+  await rename(folder, old).catch((thrown: NodeJS.ErrnoException) => {
+    if (thrown.code !== "ENOENT") throw thrown
+  })
+  await rename(draft, folder)
+  await rm(old, { recursive: true, force: true })
+  return folder
 }
 
 async function exists(path: string): Promise<boolean> {

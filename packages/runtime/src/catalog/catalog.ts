@@ -63,6 +63,11 @@ export class Catalog {
       })
   }
 
+  /** Whether there is such a function, served here or not. */
+  knows(key: string): boolean {
+    return this.served.has(key) || this.unserved.has(key)
+  }
+
   /** The revision of the function's record this host acts on; 0 for one it has never seen. */
   revision(key: string): number {
     return this.#revisions.get(key) ?? 0

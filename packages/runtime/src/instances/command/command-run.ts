@@ -1,13 +1,14 @@
 /**
  * One execution of a command: a process of its own from start to end. docs/command-protocol.md
  *
- * Phases: preparing (folder, pipes) → running → over. However it ends, the whole process group is gone, the pipes are closed and the folder is
+ * Phases: preparing (folder, stdin, pipes) → running → over. However it ends, the whole process group is gone, the pipes are closed and the folder is
  * removed before its promise settles. What ended it is decided in this order: our own reason (cancelled, too much output, a caller who takes no
  * more), a signal, the exit code, what is on stdout.
  */
-import { mkdtemp, rm } from "node:fs/promises"
+import { closeSync, openSync, unlinkSync } from "node:fs"
+import { mkdtemp, rm, writeFile } from "node:fs/promises"
 import { join } from "node:path"
-import type { Readable, Writable } from "node:stream"
+import type { Readable } from "node:stream"
 import { FnError, functionSource, type Logger, messageOf, type WireEvent } from "@fn/core"
 import { type Child, describeExit, type ExitInfo, spawnChild } from "@fn/process"
 import type { FunctionDefinition } from "@fn/registry"
@@ -72,13 +73,9 @@ export class CommandRun {
   async run(): Promise<WireEvent[]> {
     const folder = await mkdtemp(join(this.#program.scratchDir, "run-"))
     try {
+      const stdin = await this.#writeStdin(folder)
       const pipes = await this.#program.pipes.take()
-      if (this.#failure) {
-        pipes?.release()
-        for (const stream of pipes ? [pipes.stdin, pipes.stdout, pipes.stderr] : []) stream.destroy()
-        throw this.#failure
-      }
-      const child = this.#spawn(folder, pipes)
+      const child = this.#start(folder, stdin, pipes)
       return await this.#attend(child, pipes)
     } finally {
       await this.#remove(folder)
@@ -92,46 +89,52 @@ export class CommandRun {
     else void this.#child?.terminate({ graceMs })
   }
 
-  #spawn(folder: string, pipes: StdioPipes | undefined): Child {
-    const { file, args, environment, spec } = this.#program
-    const { invocationId, attempt, deadline, event } = this.#execution
-    const call = { fn: spec.fn, config: spec.definition.config, invocationId, attempt, timeoutMs: deadline - Date.now(), event }
+  /** A file rather than a pipe: it can be read at any pace, or not at all, and opened again as /dev/stdin. Only the descriptor stays. */
+  async #writeStdin(folder: string): Promise<number> {
+    const path = join(folder, "stdin")
+    await writeFile(path, stdinOf(this.#execution.event, this.#program.spec.definition.stdin))
+    const fd = openSync(path, "r")
+    unlinkSync(path)
+    return fd
+  }
+
+  #start(folder: string, stdin: number, pipes: StdioPipes | undefined): Child {
     try {
-      this.#child = spawnChild({
-        command: file,
-        args,
-        env: { HOME: folder, TMPDIR: folder, ...environment, ...variablesOf(call) },
-        cwd: folder,
-        stdio: pipes ? [...pipes.childEnds] : ["pipe", "pipe", "pipe"],
-      })
+      if (this.#failure) throw this.#failure
+      this.#child = this.#spawn(folder, stdin, pipes)
       return this.#child
     } catch (thrown) {
-      for (const stream of pipes ? [pipes.stdin, pipes.stdout, pipes.stderr] : []) stream.destroy()
-      throw notExecutable(`${file} cannot be started: ${messageOf(thrown)}`, thrown)
+      pipes?.stdout.destroy()
+      pipes?.stderr.destroy()
+      throw FnError.is(thrown) ? thrown : notExecutable(`${this.#program.file} cannot be started: ${messageOf(thrown)}`, thrown)
     } finally {
+      closeSync(stdin)
       pipes?.release()
     }
   }
 
+  #spawn(folder: string, stdin: number, pipes: StdioPipes | undefined): Child {
+    const { file, args, environment, spec } = this.#program
+    const { invocationId, attempt, deadline, event } = this.#execution
+    const call = { fn: spec.fn, config: spec.definition.config, invocationId, attempt, timeoutMs: deadline - Date.now(), event }
+    return spawnChild({
+      command: file,
+      args,
+      env: { HOME: folder, TMPDIR: folder, ...environment, ...variablesOf(call) },
+      cwd: folder,
+      stdio: [stdin, ...(pipes?.childEnds ?? ["pipe" as const, "pipe" as const])],
+    })
+  }
+
   async #attend(child: Child, pipes: StdioPipes | undefined): Promise<WireEvent[]> {
-    const stdin = (pipes?.stdin ?? child.stdin) as Writable
     const stdout = (pipes?.stdout ?? child.stdout) as Readable
     const stderr = (pipes?.stderr ?? child.stderr) as Readable
     this.#streams = [stdout, stderr]
-    this.#feed(stdin)
     const read = Promise.all([this.#drain(stdout, (chunk) => this.#take(chunk)), this.#drain(stderr, (chunk) => this.#log.push(chunk))])
     const exit = await child.exited
     await this.#finishReading(read)
-    stdin.destroy()
     this.#log.end()
     return await this.#outcome(exit)
-  }
-
-  /** A program need not read what it is given: that it closed its stdin, or ended, is no failure. */
-  #feed(stdin: Writable): void {
-    stdin.on("error", () => undefined)
-    for (const piece of stdinOf(this.#execution.event, this.#program.spec.definition.stdin)) stdin.write(piece)
-    stdin.end()
   }
 
   /** Never rejects: what goes wrong is what the execution fails with. */
