@@ -12,7 +12,7 @@ export interface ResultMessage {
 const FIRST = headerLine("Nats-Expected-Last-Subject-Sequence", 0)
 
 /**
- * Stores the result of an invocation, which also tells whoever listens on its subject. False when there is one already: ours is dropped.
+ * Stores the result of an invocation. False when there is one already: ours is dropped. Whoever listens on its subject hears it either way.
  * Repeats while nobody answers, up to `timeoutMs`.
  * @throws {FnError} STORAGE_FULL, PAYLOAD_TOO_LARGE, JETSTREAM_UNAVAILABLE, DISCONNECTED, DEADLINE_EXCEEDED
  */
