@@ -96,6 +96,9 @@ export class Call implements OngoingCall, WatchedCall {
     return false
   }
 
+  /** The server refuses what this client publishes to `subject`. */
+  denied(_subject: string, _error: FnError): void {}
+
   /** A host said that it has the call. */
   started(host: string): void {
     this.pulse.started(host)

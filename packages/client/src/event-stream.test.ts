@@ -42,11 +42,11 @@ class Yielding {
 }
 
 /** A client, and a function `stream` of a peer; `opened` gives the host's end of the first call. */
-async function startStreaming(): Promise<Streaming> {
-  const platform = await startPlatform()
+async function startStreaming(options: Parameters<typeof startPlatform>[0] = {}): Promise<Streaming> {
+  const platform = await startPlatform(options)
   await platform.deploy("stream")
   const grants: number[] = []
-  const hostNc = await platform.server.connect()
+  const hostNc = await platform.server.connect(options.user)
   hostNc.subscribe(CREDIT, { callback: (_error, msg) => void grants.push(Number(msg.headers?.get(Header.credit))) })
   await hostNc.flush()
   let open: (host: Yielding) => void = () => undefined
@@ -230,6 +230,19 @@ describe("R-IV-5: a stream", () => {
     await expect(stream.next()).rejects.toMatchObject({ reason: "BAD_OUTPUT" })
     expect(await stream.next()).toEqual({ done: true, value: undefined })
     await until(() => platform.peer.cancelled.length > 0, { name: "the cancel" })
+  })
+
+  test.concurrent("a user who may not grant credit learns it, instead of waiting for ever", async () => {
+    const users = `{ user: a, password: a }, { user: b, password: b, permissions: { publish: { deny: "${CREDIT}" } } }`
+    await using streaming = await startStreaming({
+      server: { config: `authorization { users: [${users}] }`, jetstream: false },
+      user: { user: "a", password: "a" },
+      clientUser: { user: "b", password: "b" },
+    })
+    const stream = streaming.platform.client.stream("stream", event)
+    const host = await streaming.opened
+    host.yield(WINDOW)
+    await expect(take(stream, WINDOW + 1)).rejects.toMatchObject({ code: "permission_denied", reason: "NATS_PERMISSION" })
   })
 
   test.concurrent("steps asked for ahead are served in order, and all end with it", async () => {

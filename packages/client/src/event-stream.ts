@@ -52,6 +52,11 @@ export class StreamCall extends Call {
     this.fail(error)
   }
 
+  /** Without leave to grant credit the stream would stop for good. */
+  override denied(subject: string, error: FnError): void {
+    if (subject === this.#creditSubject) this.abandon(error)
+  }
+
   /** Takes a message of the stream; false for any other: a started message, or the one reply of a host that does not stream. */
   override take(msg: RawMsg): boolean {
     const block = rawHeaders(msg)

@@ -125,8 +125,9 @@ export class NatsClient implements Client {
         if (closed) void this.close()
       }),
       // A user who may not ask hosts would take their silence for death.
-      this.#connection.onPublishDenied((subject) => {
+      this.#connection.onPublishDenied((subject, error) => {
         if (this.#hosts.asksOn(subject)) this.#watch.blind()
+        for (const call of this.#calls) call.denied(subject, error)
       }),
     ]
     this.closed = new Promise((resolve) => {
