@@ -1,12 +1,14 @@
 import type { CloudEvent, FnError, FunctionRef, WireEvent } from "@fn/core"
 import { connectNats } from "@fn/nats"
 import { connectRegistry } from "@fn/registry"
+import type { BroadcastAnswer } from "./broadcast.js"
 import type { OngoingCall } from "./call.js"
 import type { DurableClient } from "./durable/durable-client.js"
 import type { EventStream } from "./event-stream.js"
 import type { EventDataOf, EventInputOf, EventTypeOf, OutputOf, RefOf } from "./functions.js"
 import { NatsClient } from "./nats-client.js"
 import type {
+  BroadcastOptions,
   CallOptions,
   InvokeOptions,
   OwnConnectionOptions,
@@ -93,6 +95,24 @@ export interface Client<Functions = unknown> extends DurableClient<Functions>, A
 
   /** As {@link invokeWire}, with the call's id at once and a cancel that needs no AbortSignal. Never throws: `events` rejects. */
   startCall(ref: RefInput, wire: WireEvent, options?: CallOptions): OngoingCall
+
+  /**
+   * Runs a function with one event on every host that serves it, and gives what each of them answered, in order of host id. Nothing is
+   * handed on, stored or repeated: a host that is busy lets it wait, one that starts later never hears of it. No host, no answers.
+   * @throws {FnError} invalid_argument for a bad name, event or version; not_found FUNCTION_NOT_FOUND; resource_exhausted
+   *   PAYLOAD_TOO_LARGE (more than the server takes in a message); unavailable DISCONNECTED; cancelled
+   */
+  broadcast<Ref extends RefOf<Functions>>(
+    ref: Ref | FunctionRef,
+    event: EventInputOf<Functions, Ref>,
+    options?: BroadcastOptions & { readonly type?: undefined },
+  ): Promise<BroadcastAnswer<OutputOf<Functions, Ref>>[]>
+  /** With `type`: the value is the data of an event of that type. */
+  broadcast<Ref extends RefOf<Functions>, Type extends EventTypeOf<Functions, Ref>>(
+    ref: Ref | FunctionRef,
+    data: EventDataOf<Functions, Ref, Type>,
+    options: BroadcastOptions & { readonly type: Type },
+  ): Promise<BroadcastAnswer<OutputOf<Functions, Ref>>[]>
 
   /** Refuses new calls, waits up to `graceMs` (default 30 000) for those under way, then closes. May be called twice. */
   drain(options?: { graceMs?: number }): Promise<void>

@@ -1,3 +1,4 @@
+export type { BroadcastAnswer } from "./broadcast.js"
 export type { OngoingCall } from "./call.js"
 export { type Client, connectClient, type InvokeResult } from "./client.js"
 export type {
@@ -14,6 +15,8 @@ export { DATA_EVENT_TYPE } from "./event-input.js"
 export type { EventStream } from "./event-stream.js"
 export type { EventDataOf, EventInputOf, EventTypeOf, FunctionsOf, OutputOf, RefOf } from "./functions.js"
 export type {
+  BroadcastCallOptions,
+  BroadcastOptions,
   CallOptions,
   ClientSettings,
   InvokeOptions,

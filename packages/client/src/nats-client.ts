@@ -31,6 +31,7 @@ import {
 } from "@fn/nats"
 import { payloadName, queueNames } from "@fn/queue"
 import type { Registry } from "@fn/registry"
+import { type BroadcastAnswer, broadcastWire } from "./broadcast.js"
 import { abortError, Call, type OngoingCall } from "./call.js"
 import { type CallTarget, CallTargets } from "./call-target.js"
 import { ClaimCheck } from "./claim-check.js"
@@ -51,7 +52,15 @@ import { FunctionDirectory, type KnownFunction } from "./function-directory.js"
 import { Hosts } from "./hosts.js"
 import { LostCallWatch } from "./lost-call-watch.js"
 import { noHost, standing } from "./no-host.js"
-import type { CallOptions, InvokeOptions, PlatformSettings, RefInput, StreamCallOptions, StreamOptions } from "./options.js"
+import type {
+  BroadcastOptions,
+  CallOptions,
+  InvokeOptions,
+  PlatformSettings,
+  RefInput,
+  StreamCallOptions,
+  StreamOptions,
+} from "./options.js"
 import { readReply } from "./reply.js"
 
 const NOTHING = new Uint8Array(0)
@@ -75,6 +84,8 @@ export class NatsClient implements Client {
   readonly #deadlines = new DeadlineSweep<Call>((call) => this.#expire(call))
   readonly #calls = new Set<Call>()
   readonly #targets = new CallTargets()
+  /** Broadcasts under way. */
+  #broadcasts = 0
   readonly #source: string
   readonly #instruments: Instruments | undefined
   readonly #owned: readonly (() => Promise<void>)[]
@@ -219,6 +230,36 @@ export class NatsClient implements Client {
   async status(id: string, options: StatusOptions = {}): Promise<InvocationStatus> {
     this.#checkReady()
     return this.#durable.status(id, options)
+  }
+
+  async broadcast(ref: RefInput, input: unknown, options: BroadcastOptions = {}): Promise<BroadcastAnswer<never>[]> {
+    this.#checkReady()
+    const wire = inputToWire(input, options, this.#source)
+    const target = this.#targets.of(ref, options.version)
+    this.#broadcasts++
+    try {
+      await this.#connection.untilConnected({
+        timeoutMs: Math.min(options.timeoutMs ?? CONNECT_WAIT_MS, CONNECT_WAIT_MS),
+        signal: options.signal,
+      })
+      await this.#directory.find(target.ref, target.key)
+      const parts = { nc: this.#nc, inbox: this.#inbox, subjects: this.#subjects, hosts: this.#hosts }
+      const answers = await broadcastWire(parts, target, wire, options)
+      return answers.map((answer) => this.#decodeAnswer(answer))
+    } finally {
+      this.#broadcasts--
+      this.#checkIdle()
+    }
+  }
+
+  #decodeAnswer(answer: BroadcastAnswer<WireEvent>): BroadcastAnswer<never> {
+    if (!answer.ok) return answer
+    const { host } = answer
+    try {
+      return { host, ok: true, events: answer.events.map((wire) => this.#decode(wire) as never) }
+    } catch (thrown) {
+      return { host, ok: false, error: FnError.from(thrown) }
+    }
   }
 
   drain(options: { graceMs?: number } = {}): Promise<void> {
@@ -409,8 +450,12 @@ export class NatsClient implements Client {
     this.#checkIdle()
   }
 
+  get #isIdle(): boolean {
+    return this.#calls.size === 0 && this.#broadcasts === 0 && this.#durable.idle
+  }
+
   #checkIdle(): void {
-    if (this.#calls.size === 0 && this.#durable.idle) this.#onIdle?.()
+    if (this.#isIdle) this.#onIdle?.()
   }
 
   /** No reply can come any more: the connection was lost, or the server refused the message. */
@@ -429,7 +474,7 @@ export class NatsClient implements Client {
 
   async #drain(graceMs: number): Promise<void> {
     if (this.#phase === "ready") this.#phase = "draining"
-    if (this.#calls.size > 0 || !this.#durable.idle) {
+    if (!this.#isIdle) {
       await new Promise<void>((resolve) => {
         const timer = setTimeout(resolve, graceMs)
         this.#onIdle = () => {

@@ -71,5 +71,25 @@ export interface InvokeOptions extends CallOptions {
 /** How one function is invoked whose events are taken one by one. */
 export type StreamOptions = Omit<InvokeOptions, "idempotencyKey">
 
+/** How an event is broadcast. */
+export interface BroadcastCallOptions {
+  /** Time for all answers, ms. Default 30 000. */
+  readonly timeoutMs?: number | undefined
+  /** Ends the wait at once and tells the hosts to abort. */
+  readonly signal?: AbortSignal | undefined
+  /** An exact version or an alias, instead of the active version. Wins over the one in the ref. */
+  readonly version?: string | undefined
+  /** So many answers are enough. Default: those of all hosts that say that they serve the function, which takes 250 ms to find out. */
+  readonly expect?: number | undefined
+}
+
+/** How an event is sent to a function on every host. */
+export interface BroadcastOptions extends BroadcastCallOptions {
+  /** The value is data, to be sent in an event of this type. */
+  readonly type?: string | undefined
+  /** `source` of an event that has none. */
+  readonly source?: string | undefined
+}
+
 /** A function by its text form (`name`, `namespace/name`, each with `@version`) or as an object. */
 export type RefInput = string | FunctionRef
