@@ -118,6 +118,18 @@ export async function durable(): Promise<void> {
   await client.invokeAsync("charge", placed, { at: 5 })
 }
 
+export async function broadcasts(): Promise<void> {
+  const [answer] = await client.broadcast("charge", placed, { expect: 2, timeoutMs: 1_000 })
+  if (answer?.ok) assertTrue<Equal<(typeof answer.events)[number]["data"], { ref: string }>>()
+  else answer?.error.reason satisfies string | undefined
+  await client.broadcast("shop/charge@stable", { orderId: "o1", cents: 5 }, { type: "order.placed" })
+
+  // @ts-expect-error no such function
+  await client.broadcast("refund", placed)
+  // @ts-expect-error bare data without its type
+  await client.broadcast("charge", { orderId: "o1", cents: 5 })
+}
+
 export async function untyped(): Promise<void> {
   const open = await connectClient({ servers: "nats://127.0.0.1:4222" })
   const events = await open.invoke("any/function@1.0.0", { whatever: 1 })
