@@ -1,6 +1,7 @@
 /** The command line: one verb per file under commands/, all errors end here. */
 import { FnError } from "@fn/core"
 import { Command, CommanderError } from "commander"
+import { cancelCommand } from "./commands/cancel.js"
 import { deleteCommand } from "./commands/delete.js"
 import { deployCommand } from "./commands/deploy.js"
 import { devCommand } from "./commands/dev.js"
@@ -9,8 +10,10 @@ import { initCommand } from "./commands/init.js"
 import { invokeCommand } from "./commands/invoke.js"
 import { listCommand } from "./commands/list.js"
 import { promoteCommand } from "./commands/promote.js"
+import { resultCommand } from "./commands/result.js"
 import { rollbackCommand } from "./commands/rollback.js"
 import { setupCommand } from "./commands/setup.js"
+import { statusCommand } from "./commands/status.js"
 import { versionsCommand } from "./commands/versions.js"
 import { Exit } from "./exit.js"
 import { ExitCode, exitCodeOf } from "./exit-code.js"
@@ -23,6 +26,9 @@ const VERBS = [
   devCommand,
   deployCommand,
   invokeCommand,
+  resultCommand,
+  statusCommand,
+  cancelCommand,
   listCommand,
   getCommand,
   versionsCommand,

@@ -1,3 +1,4 @@
+import { type Client, connectClient } from "@fn/client"
 import { DEFAULT_NAMESPACE, type FunctionRef, parseRef } from "@fn/core"
 import { connectNats, NATS_OPTION_FLAGS, type NatsConnection, type NatsOptions, natsOptionsFromFlags } from "@fn/nats"
 import { connectRegistry, type Registry } from "@fn/registry"
@@ -52,6 +53,14 @@ export async function openPlatform(flags: Flags, io: Pick<Io, "env">): Promise<P
     await nc.close()
     throw thrown
   }
+}
+
+/** `source` of events from this command that do not say where they come from. */
+export const CLI_SOURCE = "/fn/cli"
+
+/** A client, connected as the flags and the environment say. @throws {FnError} as {@link openPlatform} */
+export function openClient(flags: Flags, io: Pick<Io, "env">): Promise<Client> {
+  return connectClient({ name: "fn", source: CLI_SOURCE, ...natsOptionsFromFlags(flags, io.env) })
 }
 
 /** What the registry wants of the connection's options. */

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "@jest/globals"
-import { parseBytes, parseCount, parseDuration, parsePort } from "./parse.js"
+import { parseBytes, parseCount, parseDuration, parsePort, parseTime } from "./parse.js"
 
 describe("values of options", () => {
   test("sizes take decimal and binary units", () => {
@@ -10,6 +10,13 @@ describe("values of options", () => {
   test("lengths of time have a unit", () => {
     expect(["500ms", "90s", "1.5m", "24 h", "7d"].map(parseDuration)).toEqual([500, 90_000, 90_000, 86_400_000, 604_800_000])
     for (const text of ["", "5", "0s", "-1s", "1w", "1H", "x"]) expect(() => parseDuration(text)).toThrow()
+  })
+
+  test("times have a zone", () => {
+    const times = ["2030-01-31T08:00:00Z", "2030-01-31T09:00:00.5+01:00"].map((text) => parseTime(text).toISOString())
+    expect(times).toEqual(["2030-01-31T08:00:00.000Z", "2030-01-31T08:00:00.500Z"])
+    for (const text of ["", "tomorrow", "2030-01-31", "2030-01-31T08:00:00", "2030-13-31T08:00:00Z"])
+      expect(() => parseTime(text)).toThrow()
   })
 
   test("ports go from 0 to 65535", () => {

@@ -47,3 +47,11 @@ export function parseDuration(text: string): number {
   if (!(Number.isSafeInteger(ms) && ms > 0)) throw new InvalidArgumentError("It must be a length of time such as 500ms, 90s, 24h or 7d.")
   return ms
 }
+
+/** A moment as an ISO time: `2030-01-31T08:00:00Z`. */
+export function parseTime(text: string): Date {
+  const time = new Date(text)
+  if (!/^\d{4}-\d{2}-\d{2}T.*(?:Z|[+-]\d{2}:?\d{2})$/.test(text) || Number.isNaN(time.getTime()))
+    throw new InvalidArgumentError("It must be a time with its zone such as 2030-01-31T08:00:00Z.")
+  return time
+}

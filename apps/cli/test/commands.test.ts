@@ -203,6 +203,71 @@ describe("R-DP-6: fn invoke", () => {
   })
 })
 
+describe("R-IV-5: stored invocations", () => {
+  test("invoke --async prints the id, result waits for what it gave, status says how it ended", async () => {
+    await runHere(["deploy", "echo"])
+    const invoked = await run(["invoke", "echo", "--async", "--data", `{"n":2}`])
+    expect(invoked).toMatchObject({ code: 0, stderr: "", stdout: expect.stringMatching(/^[A-Za-z0-9_-]{22}\n$/) })
+    const id = invoked.stdout.trim()
+    const result = await run(["result", id, "--json"])
+    expect(result.code).toBe(0)
+    expect(result.json<{ events: unknown[] }>().events).toEqual([expect.objectContaining({ type: "echoed", data: { n: 2 } })])
+    expect(JSON.parse((await runHere(["result", id])).stdout)).toMatchObject({ type: "echoed" })
+    expect((await runHere(["status", id, "--json"])).json()).toMatchObject({ invocationId: id, status: "succeeded", version: "1.0.0" })
+    expect((await runHere(["status", id])).stdout).toMatch(new RegExp(`^succeeded ${id}\nversion: 1\\.0\\.0\n`))
+    expect(await runHere(["cancel", id])).toMatchObject({ code: 0, stdout: "succeeded\n", stderr: "it had ended before\n" })
+  })
+
+  test("one that waits for its time is pending until it is cancelled", async () => {
+    await runHere(["deploy", "echo"])
+    const args = ["invoke", "echo", "--async", "--at", new Date(Date.now() + 3_600_000).toISOString(), "--max-age", "1h", "--json"]
+    const { invocationId } = (await runHere(args)).json<{ invocationId: string }>()
+    const status = await runHere(["status", invocationId, "--function", "echo"])
+    expect(status).toMatchObject({ code: 0, stdout: expect.stringMatching(/^pending .*\nqueued at: \d{4}-/) })
+    expect(await runHere(["result", invocationId, "--timeout-ms", "100"])).toMatchObject({
+      code: 5,
+      stderr: expect.stringContaining("still pending"),
+    })
+    expect((await runHere(["cancel", invocationId, "--json"])).json()).toEqual({ invocationId, status: "cancelled" })
+    expect((await runHere(["result", invocationId, "--json"])).json()).toMatchObject({ error: { code: "cancelled" } })
+  })
+
+  test("with a key both a sync and a stored call give the one result", async () => {
+    await runHere(["deploy", "echo"])
+    const first = (await runHere(["invoke", "echo", "--data", "1", "--idempotency-key", "k1", "--json"])).json()
+    const again = (await runHere(["invoke", "echo", "--data", "2", "--idempotency-key", "k1", "--json"])).json()
+    const { invocationId } = (await runHere(["invoke", "echo", "--async", "--idempotency-key", "k1", "--json"])).json<{
+      invocationId: string
+    }>()
+    expect([again, (await runHere(["result", invocationId, "--json"])).json()]).toEqual([first, first])
+  })
+
+  test("a failure is the function's, an unknown id is not found, and what only --async has needs it", async () => {
+    await runHere(["deploy", "throws"])
+    const { stdout } = await runHere(["invoke", "throws", "--async"])
+    expect(await runHere(["result", stdout.trim()])).toMatchObject({ code: 1, stderr: expect.stringContaining("no luck") })
+    expect(await runHere(["status", stdout.trim()])).toMatchObject({
+      code: 0,
+      stdout: expect.stringMatching(/^failed [\s\S]*FUNCTION_THREW/),
+    })
+    expect(await runHere(["status", "AAAAAAAAAAAAAAAAAAAAAA"])).toMatchObject({
+      code: 3,
+      stderr: expect.stringContaining("EXECUTION_NOT_FOUND"),
+    })
+    expect((await runHere(["invoke", "nobody", "--async"])).code).toBe(3)
+    for (const flags of [
+      ["--delay", "1s"],
+      ["--at", "2030-01-31T08:00:00Z"],
+      ["--max-age", "1h"],
+      ["--callback", "event:x"],
+    ])
+      expect(await runHere(["invoke", "echo", ...flags])).toMatchObject({ code: 2, stderr: expect.stringContaining("--async") })
+    expect((await runHere(["invoke", "echo", "--async", "--delay", "soon"])).code).toBe(2)
+    expect((await runHere(["invoke", "echo", "--async", "--callback", "ftp://x"])).code).toBe(2)
+    expect((await runHere(["result", "not an id"])).code).toBe(2)
+  })
+})
+
 describe("R-DP-6: looking at and changing what is deployed", () => {
   test("list, get and versions show it, for people and machines", async () => {
     await runHere(["deploy", "echo"])
@@ -286,7 +351,7 @@ describe("the command itself", () => {
     expect(await run(["--version"])).toMatchObject({ code: 0, stdout: `${version}\n` })
     const help = await run(["--help"])
     expect(help.code).toBe(0)
-    for (const verb of ["init", "dev", "deploy", "invoke", "list", "get", "delete", "setup"])
+    for (const verb of ["init", "dev", "deploy", "invoke", "result", "status", "cancel", "list", "get", "delete", "setup"])
       expect(help.stdout).toMatch(new RegExp(`^ +${verb}\\b`, "m"))
     expect(await run(["deploy", "--help"])).toMatchObject({ code: 0, stdout: expect.stringContaining("--nats-url") })
   })

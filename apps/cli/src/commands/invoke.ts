@@ -1,48 +1,61 @@
 import { readFile } from "node:fs/promises"
 import { resolve } from "node:path"
 import { buffer } from "node:stream/consumers"
-import { connectClient, DATA_EVENT_TYPE } from "@fn/client"
-import { type EventInit, encodeStructured, eventFromWire, eventToWire, FnError, formatRef, messageOf, type WireEvent } from "@fn/core"
+import { DATA_EVENT_TYPE } from "@fn/client"
+import { type EventInit, eventToWire, FnError, formatRef, messageOf } from "@fn/core"
 import { Command } from "commander"
-import { addConnectionFlags, addNamespaceFlag, type Flags, openPlatform, refOf, registryOptions } from "../connection.js"
+import { addConnectionFlags, addNamespaceFlag, CLI_SOURCE, type Flags, openClient, refOf } from "../connection.js"
+import { showEvents } from "../events-output.js"
 import type { Io } from "../io.js"
 import { Output } from "../output.js"
-import { parseCount } from "../parse.js"
-import { formatMs, type Style } from "../style.js"
+import { parseCount, parseDuration, parseTime } from "../parse.js"
+import { formatMs } from "../style.js"
 
-/** Where an event from this command comes from, if it does not say. */
-const SOURCE = "/fn/cli"
+/** Flags that mean something only to an invocation that is stored. */
+const ASYNC_ONLY = { delay: "--delay", at: "--at", callback: "--callback", maxAge: "--max-age" } as const
 
-/** `fn invoke`: one event in, the events that come back out. */
+/** `fn invoke`: one event in, the events that come back out; with `--async` the id to ask for them by. */
 export function invokeCommand(io: Io): Command {
   const command = new Command("invoke")
-    .description("call a function and wait for what it gives back")
+    .description("call a function and wait for what it gives back, or store the call with --async")
     .argument("<ref>", "name, namespace/name, each with @version or @alias")
     .option("-d, --data <json>", "data of the event: JSON or text, @file, or - for stdin")
     .option("-e, --event <file>", "a whole CloudEvent as JSON from a file, or - for stdin")
     .option("--type <type>", `type of the event (default ${DATA_EVENT_TYPE}, or the event's own)`)
-    .option("--timeout-ms <ms>", "how long to wait (default: the function's own time-out)", parseCount)
-    .option("--json", 'print {"events": […]}')
+    .option("--timeout-ms <ms>", "how long to wait, with --async for one attempt (default: the function's own time-out)", parseCount)
+    .option("--idempotency-key <key>", "run once for everybody who calls with this key: stored, and waited for up to 30 s by default")
+    .option("--async", "store the invocation and print its id; fn result waits for what it gives")
+    .option("--delay <time>", "with --async: not before this has passed: 500ms, 10s, 24h", parseDuration)
+    .option("--at <time>", "with --async: not before this moment: 2030-01-31T08:00:00Z", parseTime)
+    .option("--max-age <time>", "with --async: not after waiting for longer than this", parseDuration)
+    .option("--callback <address>", "with --async: where the result goes too: https://…, event:<type>, function:<ref>")
+    .option("--json", 'print {"events": […]}, with --async {"invocationId": …}')
   addNamespaceFlag(command, "namespace of a bare name")
   return addConnectionFlags(command).action(async (text: string, flags: Flags) => {
     const out = new Output(io, { json: flags.json === true })
     const ref = refOf(text, flags, io)
-    const event = await readEvent(flags, io)
-    await using platform = await openPlatform(flags, io)
-    const { nc, registry, options } = platform
-    await using client = await connectClient({ nc, registry, source: SOURCE, ...registryOptions(options) })
+    const { timeoutMs, idempotencyKey } = flags as { timeoutMs?: number; idempotencyKey?: string }
+    checkAsyncFlags(flags)
+    const wire = eventToWire(await readEvent(flags, io), { source: CLI_SOURCE })
+    await using client = await openClient(flags, io)
+    const options = { signal: io.signal, timeoutMs, idempotencyKey }
+    if (flags.async === true) {
+      const { delay, at, maxAge, callback } = flags as { delay?: number; at?: Date; maxAge?: number; callback?: string }
+      const invocationId = await client.invokeAsyncWire(ref, wire, { ...options, delayMs: delay, at, maxAgeMs: maxAge, callback })
+      out.result({ invocationId, namespace: ref.namespace, name: ref.name }, () => invocationId)
+      return
+    }
     const startedAt = performance.now()
-    const wires = await client.invokeWire(ref, eventToWire(event, { source: SOURCE }), {
-      signal: io.signal,
-      timeoutMs: flags.timeoutMs as number | undefined,
-    })
+    const wires = await client.invokeWire(ref, wire, options)
     const tookMs = performance.now() - startedAt
-    // In the JSON event format: data that is no JSON travels as data_base64.
-    const events = wires.map(encodeStructured)
-    out.result({ events: events.map((text) => JSON.parse(text) as unknown) }, (style) =>
-      io.stdout.isTTY ? pretty(wires, `${formatRef(ref)}, ${formatMs(tookMs)}`, style) : events.join("\n"),
-    )
+    showEvents(out, io, wires, `${formatRef(ref)}, ${formatMs(tookMs)}`)
   })
+}
+
+function checkAsyncFlags(flags: Flags): void {
+  if (flags.async === true) return
+  for (const [name, flag] of Object.entries(ASYNC_ONLY))
+    if (flags[name] !== undefined) throw FnError.of("INVALID_REQUEST", `${flag} needs --async: only a stored invocation can wait`)
 }
 
 async function readEvent(flags: Flags, io: Io): Promise<EventInit> {
@@ -89,19 +102,4 @@ function parseJson(text: string, file: string): unknown {
   } catch (thrown) {
     throw FnError.of("INVALID_EVENT", `${file === "-" ? "stdin" : file} is no JSON: ${messageOf(thrown)}`)
   }
-}
-
-function pretty(wires: readonly WireEvent[], head: string, style: Style): string {
-  const count = wires.length === 1 ? "1 event" : `${wires.length} events`
-  return [style.dim(`${count} from ${head}`), ...wires.map((wire) => prettyEvent(wire, style))].join("\n")
-}
-
-function prettyEvent(wire: WireEvent, style: Style): string {
-  const { type, subject } = wire.attributes
-  const head = `${style.green("→")} ${style.bold(type)}${subject === undefined ? "" : style.dim(` ${subject}`)}`
-  const { data } = eventFromWire(wire)
-  if (data === undefined) return head
-  if (data instanceof Uint8Array) return `${head}\n  ${style.dim(`${data.length} bytes`)}`
-  const text = typeof data === "string" ? data : JSON.stringify(data, null, 2)
-  return `${head}\n${text.replace(/^/gm, "  ")}`
 }
