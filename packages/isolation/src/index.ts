@@ -1,4 +1,5 @@
 export type { ExitInfo } from "@fn/process"
+export type { GroupViolations } from "./cgroup/child-group.js"
 export type { FileGrant } from "./files/grant.js"
 export { type HostProgram, hostProgram } from "./files/host-program.js"
 export type { SystemView } from "./files/system.js"

@@ -10,6 +10,7 @@ import type { Readable, Writable } from "node:stream"
 import { setTimeout as delay } from "node:timers/promises"
 import { FnError, type Reason } from "@fn/core"
 import type { Child, ExitInfo } from "@fn/process"
+import type { GroupViolations } from "./cgroup/child-group.js"
 import { processesOf } from "./launch/proc.js"
 import { endSandbox, type StartedChild } from "./launch/start.js"
 import { describeEnd, type ProcessEnd } from "./process-end.js"
@@ -35,6 +36,8 @@ export interface IsolatedProcess extends Child {
   readonly ended: Promise<ProcessEnd>
   /** What it uses now. */
   usage(): Promise<Usage>
+  /** How often it has met a limit so far. */
+  violations(): Promise<GroupViolations>
   /** Reads back every limit and wall that it was promised. */
   verify(): Promise<Check[]>
   /** Opens a socket that a sandboxed child made directly below `/run/fn`. @throws {FnError} BAD_HANDSHAKE when it is not one to trust */
@@ -88,6 +91,10 @@ export class RunningProcess implements IsolatedProcess {
 
   usage(): Promise<Usage> {
     return readUsage(this.#started.group, this.pid)
+  }
+
+  async violations(): Promise<GroupViolations> {
+    return (await this.#started.group?.violations()) ?? { memory: 0, pids: 0 }
   }
 
   verify(): Promise<Check[]> {
@@ -151,7 +158,7 @@ export class RunningProcess implements IsolatedProcess {
     const end = describeEnd({
       exit,
       closed: this.#closing,
-      violations: (await group?.violations()) ?? { memory: 0, pids: 0 },
+      violations: await this.violations(),
       usage: await this.usage(),
       memoryBytes: plan.limits.memoryBytes,
       pids: plan.limits.pids,

@@ -60,7 +60,7 @@ function parseMount(line: string): { version: 1 | 2; root: string; point: string
   const [, , , root, point] = (front ?? "").split(" ")
   const [type, , options] = (back ?? "").split(" ")
   if (!root || !point || (type !== "cgroup" && type !== "cgroup2")) return undefined
-  return { version: type === "cgroup2" ? 2 : 1, root: unescape(root), point: unescape(point), options: (options ?? "").split(",") }
+  return { version: type === "cgroup2" ? 2 : 1, root: unescapePath(root), point: unescapePath(point), options: (options ?? "").split(",") }
 }
 
 /** A group's path as seen below a mount that shows only the tree below `root`, as containers have it. */
@@ -70,6 +70,6 @@ function below(root: string, path: string): string {
 }
 
 /** The kernel writes spaces, tabs, line breaks and backslashes as octal numbers. */
-function unescape(text: string): string {
+function unescapePath(text: string): string {
   return text.replace(/\\([0-7]{3})/g, (_all, digits: string) => String.fromCharCode(Number.parseInt(digits, 8)))
 }

@@ -39,7 +39,7 @@ export function gateScript(fd: number, limits: InheritedLimits): string {
   return [
     `${[":", ...settings].join(" && ")} || exit ${GATE_FAILED}`,
     `echo ready >&${fd}`,
-    "unset PWD OLDPWD",
+    "unset PWD OLDPWD PATH LC_ALL",
     "_fn_break='\n'",
     `IFS= read -r _fn_line <&${fd} || exit ${GATE_FAILED}`,
     `eval "$_fn_line" || exit ${GATE_FAILED}`,

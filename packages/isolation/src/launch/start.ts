@@ -76,6 +76,7 @@ class Start {
   #child: Child | undefined
   #stderr: Readable | null = null
   #status: StatusPipe | undefined
+  #opened = false
   #over = false
 
   constructor(host: Host, name: string, plan: LaunchPlan, options: LaunchOptions) {
@@ -215,12 +216,18 @@ class Start {
       if (this.#host.seccomp) feed(pipe(pipes, this.#pipes.seccomp), this.#host.seccomp)
     }
     const { level, env } = this.#plan
-    await this.#unlessItEnds(gate.ready)
-    const own = child.pid as number
-    await this.#group?.join(own)
+    const own = child.pid ?? 0
+    // While the gate sets itself up: to change its group may cost the kernel milliseconds.
+    const joined = own === 0 ? undefined : this.#group?.join(own)
+    await this.#orEnd(Promise.all([gate.ready, joined])).catch((thrown) => {
+      if (!child.exit) throw unavailable(`it cannot be put into its control group: ${messageOf(thrown)}`, thrown)
+    })
+    await this.#hasRun()
     this.#checkInherited(own)
+    this.#opened = true
+    const gateCommand = commandLine(own)
     gate.open(gateLine(level === "sandbox" ? {} : { HOME: folder, TMPDIR: folder, ...env }))
-    return this.#status ? await this.#sandboxed(this.#status) : await this.#becomes(own)
+    return this.#status ? await this.#sandboxed(this.#status) : await this.#becomes(own, gateCommand)
   }
 
   #checkInherited(pid: number): void {
@@ -233,37 +240,50 @@ class Start {
 
   /** Follows the start of a sandbox to the process that is the command. */
   async #sandboxed(status: StatusPipe): Promise<number> {
-    while (status.now.childPid === undefined) await this.#unlessItEnds(status.more())
-    const first = status.now.childPid
-    for (;;) {
+    while (status.now.childPid === undefined && !(await this.#hasRun())) await this.#orEnd(status.more())
+    const first = status.now.childPid ?? 0
+    while (!(await this.#hasRun())) {
       // The first process stays bubblewrap's; its only child becomes the command.
       const [inner] = childrenOf(first)
-      if (inner !== undefined && isNoLonger(inner, first)) return inner
-      await this.#unlessItEnds(delay(LOOK_EVERY_MS))
-      if (this.#child?.exit) return inner ?? first // it was quicker than we looked
+      if (inner !== undefined && runsAnother(inner, commandLine(first))) return inner
+      await this.#orEnd(delay(LOOK_EVERY_MS))
     }
+    return first // it was over before we saw it
   }
 
   /** Waits until the gate has become the command. */
-  async #becomes(pid: number): Promise<number> {
-    const gate = commandLine(pid)
-    while (commandLine(pid) === gate && !this.#child?.exit) await this.#unlessItEnds(delay(LOOK_EVERY_MS))
+  async #becomes(pid: number, gateCommand: string | undefined): Promise<number> {
+    while (!runsAnother(pid, gateCommand) && !(await this.#hasRun())) await this.#orEnd(delay(LOOK_EVERY_MS))
     return pid
   }
 
-  /** Rejects when the child ends before `step` is done; but a command that ran, however briefly, is no failed start. */
-  async #unlessItEnds(step: Promise<unknown>): Promise<void> {
-    const child = this.#child as Child
-    const exit = await Promise.race([child.exited, step.then(() => undefined)])
+  /** Whether the child has ended after its command ran, however briefly. @throws {FnError} when it ended before */
+  async #hasRun(): Promise<boolean> {
     if (this.#over) throw unavailable("its start was given up")
-    if (!exit) return
-    if (this.#status ? (await this.#status.all()).exitCode !== undefined : !isShellFailure(exit.code)) return
+    const exit = this.#child?.exit
+    if (!exit) return false
+    const ran = this.#status ? (await this.#status.all()).exitCode !== undefined : this.#opened && !isShellFailure(exit.code)
+    if (ran) return true
     throw await this.#neverRan(describeExit(exit), exit.code)
   }
 
+  /** Waits for a step, or for the end of the child. */
+  async #orEnd(step: Promise<unknown>): Promise<void> {
+    await Promise.race([step, this.#child?.exited])
+  }
+
   async #neverRan(how: string, code: number | null): Promise<FnError> {
+    if (((await this.#group?.violations())?.memory ?? 0) > 0)
+      return FnError.of(
+        "MEMORY_LIMIT",
+        `the child ran out of memory as it started (${how}); it may have ${this.#plan.limits.memoryBytes} bytes`,
+      )
     const said = this.#stderr ? await lastWords(this.#stderr) : ""
-    const message = `the child ended (${how}) before its command ran${said === "" ? "" : `: ${said}`}`
+    const hint =
+      this.#uid !== undefined && /permission denied/i.test(said)
+        ? `; children run as users of their own (here ${this.#uid}), who must be able to reach and read what they run`
+        : ""
+    const message = `the child ended (${how}) before its command ran${said === "" ? "" : `: ${said}${hint}`}`
     const refused = this.#status ? said.includes("execvp ") : code === 126 || code === 127
     return refused ? FnError.of("PLUGIN_NOT_EXECUTABLE", message) : unavailable(message)
   }
@@ -317,9 +337,9 @@ function withinOwnLimits(wanted: InheritedLimits): InheritedLimits {
   )
 }
 
-/** Whether a process runs another command line than the one it was forked from. */
-function isNoLonger(pid: number, parent: number): boolean {
-  const [line, before] = [commandLine(pid), commandLine(parent)]
+/** Whether a process has another command line than `before`. One that is dead has none. */
+function runsAnother(pid: number, before: string | undefined): boolean {
+  const line = commandLine(pid)
   return line !== undefined && line !== "" && line !== before
 }
 

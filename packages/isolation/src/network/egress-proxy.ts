@@ -50,12 +50,12 @@ const CONNECT_TIMEOUT_MS = 10_000
 
 /** Listens on `socketPath`. */
 export async function startEgressProxy(socketPath: string, options: EgressOptions): Promise<EgressProxy> {
-  const proxy = new Proxy(options)
+  const proxy = new ConnectProxy(options)
   await proxy.listen(socketPath)
   return proxy
 }
 
-class Proxy implements EgressProxy {
+class ConnectProxy implements EgressProxy {
   readonly #options: EgressOptions
   readonly #allowed: ReadonlySet<string>
   readonly #server: Server
