@@ -245,6 +245,20 @@ describe("R-IV-5: a stream", () => {
     await expect(take(stream, WINDOW + 1)).rejects.toMatchObject({ code: "permission_denied", reason: "NATS_PERMISSION" })
   })
 
+  test.concurrent("a user who may answer what it gets (allow_responses) may grant credit", async () => {
+    const permissions = 'permissions: { publish: { allow: "function.>" }, allow_responses: { max: 2 } }'
+    await using streaming = await startStreaming({
+      server: { config: `authorization { users: [{ user: a, password: a }, { user: b, password: b, ${permissions} }] }`, jetstream: false },
+      user: { user: "a", password: "a" },
+      clientUser: { user: "b", password: "b" },
+    })
+    const stream = streaming.platform.client.stream("stream", event)
+    const host = await streaming.opened
+    host.yield(WINDOW)
+    await take(stream, WINDOW)
+    await until(() => streaming.grants.length === 2, { name: "all credit to be back" })
+  })
+
   test.concurrent("steps asked for ahead are served in order, and all end with it", async () => {
     await using streaming = await startStreaming()
     const stream = streaming.platform.client.stream("stream", event)
