@@ -16,6 +16,7 @@ const HEADER_BYTES = 512
 export interface ReadPayloadOptions {
   /** More is not read. Default and largest: {@link MAX_PAYLOAD_BYTES}. */
   readonly maxBytes?: number | undefined
+  readonly signal?: AbortSignal | undefined
 }
 
 /** The objects of one platform's large events and results, named `{invocationId}.in` and `.out`. Written once, deleted by whoever finishes. */
@@ -38,12 +39,13 @@ export class Payloads {
 
   /**
    * The data under `name`, its digest verified.
-   * @throws {FnError} PAYLOAD_NOT_FOUND, PAYLOAD_TOO_LARGE, DIGEST_MISMATCH, NOT_SET_UP, JETSTREAM_UNAVAILABLE, DISCONNECTED
+   * @throws {FnError} PAYLOAD_NOT_FOUND, PAYLOAD_TOO_LARGE, DIGEST_MISMATCH, NOT_SET_UP, JETSTREAM_UNAVAILABLE, DISCONNECTED, CANCELLED
    */
   async get(name: string, options: ReadPayloadOptions = {}): Promise<Uint8Array> {
     await this.#untilThere()
     const { inbox, names, jsDomain } = this.#access
-    const object = await findObject(inbox, names.payloads, name, { jsDomain })
+    const how = { jsDomain, signal: options.signal }
+    const object = await findObject(inbox, names.payloads, name, how)
     if (!object) throw FnError.of("PAYLOAD_NOT_FOUND", `the stored data ${name} is not there: deleted, or past its time`)
     // Whoever wrote it may not have asked.
     checkSize(object.sizeBytes, Math.min(options.maxBytes ?? MAX_PAYLOAD_BYTES, MAX_PAYLOAD_BYTES))
@@ -53,7 +55,7 @@ export class Payloads {
       data.set(chunk, at)
       at += chunk.length
     }
-    await readObject(inbox, object, take, { jsDomain })
+    await readObject(inbox, object, take, how)
     return data
   }
 

@@ -204,6 +204,7 @@ export class RuntimeService implements AsyncDisposable {
           recorder: this.#executions,
           callbacks: createCallbackSender(access),
           payloads: this.#intake,
+          outbox: this.#outbox,
           closing: this.#closing.signal,
           onSpilled: (id) => this.#overflow.delivered(id),
         },

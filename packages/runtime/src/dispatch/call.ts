@@ -8,6 +8,8 @@ import type { HostedFunction, OpenVersion } from "./hosted-function.js"
 export interface Destination {
   readonly reply: string
   readonly mode: EventMode
+  /** The caller can read a reply whose body is stored apart. */
+  readonly acceptsPayloadRef?: boolean
 }
 
 /** Where the answer to a call goes. One of the two ends is called, once. Neither may throw. */
@@ -17,7 +19,7 @@ export interface Responder {
   /** The call has lasted long enough that its caller wants to know who has it. */
   started?(call: Call): void
   /** Takes the call's events as they come; absent where they are answered all at once. What was handed over is not in `succeed` again. */
-  sinkOf?(call: Call): EventSink
+  sinkOf?(call: Call): EventSink | undefined
   /** Events handed over so far. */
   readonly streamed?: number
   /** Absent where only this host can answer: such a call is neither handed over nor stored. */

@@ -57,7 +57,8 @@ const STARTED_EVERY_MS = 20
 export class Dispatcher {
   readonly #options: DispatcherOptions
   readonly #calls = new Map<string, Call>()
-  readonly #expected = new Set<string>()
+  /** Invocations that are here and not with us, and why they are to be stopped when they come, if they are. */
+  readonly #expected = new Map<string, FnError | undefined>()
   #running = 0
   readonly #deadlines: DeadlineSweep<Call>
   #startedTimer: NodeJS.Timeout | undefined
@@ -92,16 +93,22 @@ export class Dispatcher {
     return this.#calls.get(invocationId)
   }
 
-  /** An invocation that is about to be dispatched, once something has been read: it is on this host already. */
+  /** An invocation that is about to be dispatched, once something has been read, or whose reply is being stored: it is on this host. */
   expect(invocationId: string): void {
-    this.#expected.add(invocationId)
+    this.#expected.set(invocationId, undefined)
+  }
+
+  /** It will not be dispatched, or its reply has left. */
+  unexpect(invocationId: string): void {
+    if (this.#expected.delete(invocationId)) this.#checkIdle()
   }
 
   /** Runs `call` on `fn`, now or when a slot is free. Its responder gets the outcome, always. */
   dispatch(fn: HostedFunction, call: Call): void {
-    if (this.#expected.size > 0) this.#expected.delete(call.invocationId)
+    const stopped = this.#met(call)
     const leftMs = call.deadline - Date.now()
-    if (!this.#accept(fn, call, leftMs)) return
+    if (!this.#accept(fn, call, leftMs)) return this.#checkIdle()
+    if (stopped) return this.#answerError(call, stopped)
     let version: string
     try {
       version = resolveVersion(fn, call.version)
@@ -139,9 +146,9 @@ export class Dispatcher {
   /** Asks a call to stop and answers its caller with `reason`. False when it is not here. */
   cancel(invocationId: string, reason: FnError): boolean {
     const call = this.#calls.get(invocationId)
-    if (!call) return false
-    this.#stop(call, reason)
-    return true
+    if (call) this.#stop(call, reason)
+    else if (this.#expected.has(invocationId)) this.#expected.set(invocationId, reason)
+    return call !== undefined
   }
 
   /** A call that was to go elsewhere and did not: runs it if a slot is free now. */
@@ -183,11 +190,19 @@ export class Dispatcher {
   }
 
   get #isIdle(): boolean {
-    return this.#calls.size === 0 && this.#running === this.#stuck.size
+    return this.#calls.size === 0 && this.#expected.size === 0 && this.#running === this.#stuck.size
   }
 
   #checkIdle(): void {
     if (this.#idle && this.#isIdle) this.#idle()
+  }
+
+  /** A call that was expected has come: why it must not run, if somebody cancelled it meanwhile. */
+  #met({ invocationId }: Call): FnError | undefined {
+    if (this.#expected.size === 0) return undefined
+    const reason = this.#expected.get(invocationId)
+    this.#expected.delete(invocationId)
+    return reason
   }
 
   #accept(fn: HostedFunction, call: Call, leftMs: number): boolean {

@@ -25,6 +25,8 @@ export interface Reply {
   /** Header lines, without preamble and end. */
   readonly lines: string
   readonly body: Uint8Array
+  /** Content type of the body. */
+  readonly contentType?: string | undefined
 }
 
 /** Lines that every reply of a call has. */
@@ -45,11 +47,14 @@ export function eventsReply(lines: string, events: readonly WireEvent[], mode: E
   const head = lines + headerLine(Header.events, events.length)
   if (events.length === 0) return { lines: head, body: NOTHING }
   const [first] = events as [WireEvent]
-  if (events.length > 1) return { lines: head + headerLine(Header.contentType, BATCH_TYPE), body: utf8.encode(encodeBatch(events)) }
-  if (mode === "structured") {
-    return { lines: head + headerLine(Header.contentType, STRUCTURED_TYPE), body: utf8.encode(encodeStructured(first)) }
-  }
-  return { lines: head + (firstLines ?? binaryHeaderLines(first.attributes)), body: first.data ?? NOTHING }
+  if (events.length > 1) return jsonReply(head, encodeBatch(events), BATCH_TYPE)
+  if (mode === "structured") return jsonReply(head, encodeStructured(first), STRUCTURED_TYPE)
+  const { attributes, data } = first
+  return { lines: head + (firstLines ?? binaryHeaderLines(attributes)), body: data ?? NOTHING, contentType: attributes.datacontenttype }
+}
+
+function jsonReply(lines: string, json: string, contentType: string): Reply {
+  return { lines: lines + headerLine(Header.contentType, contentType), body: utf8.encode(json), contentType }
 }
 
 /** The reply to a call that failed. */

@@ -5,8 +5,9 @@ import { binaryHeaderLines, FnError as Failure, type FnError, type Logger, messa
 import type { NatsConnection } from "@nats-io/transport-node"
 import type { Call, Destination, Responder } from "../dispatch/call.js"
 import type { EventMode } from "../ingress/request.js"
+import type { PayloadOutbox } from "../payloads/payload-outbox.js"
 import type { Emitter } from "./emitter.js"
-import { callLines, errorReply, eventsReply, publishReply, queuedReply, startedReply } from "./reply.js"
+import { callLines, errorReply, eventsReply, publishReply, queuedReply, type Reply, startedReply } from "./reply.js"
 
 /** What answers go through. */
 export interface EgressOptions {
@@ -15,6 +16,8 @@ export interface EgressOptions {
   readonly emitter: Emitter
   readonly host: string
   readonly logger: Logger
+  /** Takes bodies too large for a message; absent where there is no room for them. */
+  readonly outbox?: PayloadOutbox | undefined
 }
 
 /** One service endpoint's counters. */
@@ -28,21 +31,45 @@ export class NatsResponder implements Responder {
   readonly #counter: EndpointCounter
   readonly #reply: string
   readonly #mode: EventMode
+  readonly #acceptsPayloadRef: boolean
 
-  constructor(egress: EgressOptions, counter: EndpointCounter, reply: string, mode: EventMode) {
+  /** `acceptsPayloadRef`: the caller can read a reply whose body is stored apart. */
+  constructor(egress: EgressOptions, counter: EndpointCounter, reply: string, mode: EventMode, acceptsPayloadRef = false) {
     this.#egress = egress
     this.#counter = counter
     this.#reply = reply
     this.#mode = mode
+    this.#acceptsPayloadRef = acceptsPayloadRef
   }
 
   succeed(call: Call, events: WireEvent[]): void {
+    const { outbox } = this.#egress
     // Made once for the reply and for the emitted event.
     const firstLines = events[0] === undefined ? "" : binaryHeaderLines(events[0].attributes)
+    const reply = eventsReply(callLines(call), events, this.#mode, firstLines)
+    if (this.#acceptsPayloadRef && outbox?.isLarge(reply)) return void this.#succeedApart(outbox, call, events, reply)
+    this.#send(call, events, reply, firstLines)
+  }
+
+  async #succeedApart(outbox: PayloadOutbox, call: Call, events: WireEvent[], reply: Reply): Promise<void> {
     try {
-      publishReply(this.#egress.nc, this.#reply, eventsReply(callLines(call), events, this.#mode, firstLines))
+      this.#send(call, events, await outbox.reply(call.invocationId, reply))
     } catch (thrown) {
-      return this.fail(call, Failure.from(thrown))
+      // What the server takes needs no object store.
+      this.#send(call, events, reply, undefined, Failure.from(thrown))
+    }
+  }
+
+  #send(call: Call, events: WireEvent[], reply: Reply, firstLines?: string, notStored?: FnError): void {
+    try {
+      publishReply(this.#egress.nc, this.#reply, reply)
+    } catch (thrown) {
+      const error = Failure.from(thrown)
+      if (!notStored) return this.fail(call, error)
+      return this.fail(
+        call,
+        new Failure(error.code, `${error.message}; it was not stored apart: ${notStored.message}`, { reason: error.reason }),
+      )
     }
     this.#egress.emitter.emit(call, events, firstLines)
     this.#counter.count({ durationMs: performance.now() - call.receivedAt })
@@ -63,7 +90,7 @@ export class NatsResponder implements Responder {
   }
 
   get destination(): Destination | undefined {
-    return { reply: this.#reply, mode: this.#mode }
+    return { reply: this.#reply, mode: this.#mode, acceptsPayloadRef: this.#acceptsPayloadRef }
   }
 
   queued(call: Call, seq: number): void {

@@ -18,13 +18,15 @@ import {
 import { isReplySubject, publishRaw, type ReplyInbox, rawHeaders } from "@fn/nats"
 import type { Msg, Subscription } from "@nats-io/transport-node"
 import type { Catalog } from "../catalog/catalog.js"
-import { Call, type Responder } from "../dispatch/call.js"
+import { Call, type CallOptions, type Responder } from "../dispatch/call.js"
 import type { Dispatcher } from "../dispatch/dispatcher.js"
 import type { HostedFunction } from "../dispatch/hosted-function.js"
 import { EnvelopeResponder } from "../egress/envelope-responder.js"
 import { callLines, errorReply, publishReply, streamEndReply } from "../egress/reply.js"
 import { type EgressOptions, type EndpointCounter, NatsResponder } from "../egress/responder.js"
 import { StreamResponder } from "../egress/stream-responder.js"
+import { ClaimedResponder } from "../payloads/claimed-responder.js"
+import type { HeldPayload, PayloadClaim, PayloadIntake } from "../payloads/payload-intake.js"
 import { decodeEnvelope, encodeEnvelopeError } from "./envelope.js"
 import { Request } from "./request.js"
 import { DEFAULT_TIMEOUT_MS, timeoutOf } from "./timeout.js"
@@ -48,6 +50,8 @@ export interface IngressOptions extends EgressOptions {
   readonly replyPrefixes: readonly string[]
   /** Where answers of other hosts come in. */
   readonly inbox: ReplyInbox
+  /** Reads bodies that are stored apart. */
+  readonly intake: PayloadIntake
   /** Counters of a language's endpoint, and of the one named `invoke`. */
   readonly counter: (endpoint: string) => EndpointCounter
 }
@@ -107,34 +111,68 @@ export class Ingress {
   }
 
   #receive(fn: HostedFunction, counter: EndpointCounter, msg: Msg): void {
-    const { logger, replyPrefixes } = this.#options
+    const { replyPrefixes } = this.#options
     let request: Request | undefined
     try {
       const reply = msg.reply ?? ""
       if (reply) checkReplySubject(reply, replyPrefixes)
       request = new Request(rawHeaders(msg))
+      if (request.payload) return void this.#receiveApart(fn, counter, msg, request, request.payload)
       const event = request.event(msg.data, msg.subject)
       const invocationId = request.invocationId ?? (reply || !isId(event.attributes.id) ? newId() : event.attributes.id)
-      const responder = reply
-        ? this.#replyResponder(counter, reply, request)
-        : this.#resultResponder(fn.ref, counter, invocationId, request)
-      const call = new Call({
-        invocationId,
-        event,
-        responder,
-        deadline: Date.now() + (request.timeoutMs ?? timeoutOf(fn)),
-        version: request.version,
-        hops: request.hops,
-        wantsStarted: request.wantsStarted && reply !== "",
-      })
-      if (request.revision !== undefined && request.revision > fn.revision) this.#dispatchNewer(fn, call)
-      else this.#options.dispatcher.dispatch(fn, call)
+      const responder = this.#responder(fn, counter, msg, request, invocationId)
+      this.#dispatch(fn, request, this.#call(fn, msg, request, { invocationId, event, responder }))
     } catch (thrown) {
-      const error = FnError.from(thrown)
-      counter.count({ durationMs: 0, error: `${error.code}: ${error.message}` })
-      logger.debug("call refused", { functionName: fn.ref.name, reason: error.reason, error: error.message })
-      this.#refuse(msg, request, error)
+      this.#refuse(fn, counter, msg, request, FnError.from(thrown))
     }
+  }
+
+  /** A call whose body is stored apart: it is this host's from now on, and its deadline runs. */
+  async #receiveApart(fn: HostedFunction, counter: EndpointCounter, msg: Msg, request: Request, claim: PayloadClaim): Promise<void> {
+    const { dispatcher, intake } = this.#options
+    const { invocationId } = request
+    let held: HeldPayload | undefined
+    try {
+      if (invocationId === undefined || msg.data.length > 0)
+        throw FnError.of("INVALID_REQUEST", `a message with ${Header.payloadRef} has an ${Header.invocationId} and no body`)
+      const deadline = Date.now() + (request.timeoutMs ?? timeoutOf(fn))
+      dispatcher.expect(invocationId)
+      held = await intake.read(claim, invocationId, deadline)
+      const event = request.event(held.data, msg.subject)
+      const responder = this.#responder(fn, counter, msg, request, invocationId)
+      const claimed = new ClaimedResponder(responder, { held, intake, claim })
+      this.#dispatch(fn, request, this.#call(fn, msg, request, { invocationId, event, responder: claimed, deadline }))
+    } catch (thrown) {
+      held?.release()
+      if (invocationId !== undefined) dispatcher.unexpect(invocationId)
+      this.#refuse(fn, counter, msg, request, FnError.from(thrown))
+    }
+  }
+
+  #responder(fn: HostedFunction, counter: EndpointCounter, msg: Msg, request: Request, invocationId: string): Responder {
+    return msg.reply ? this.#replyResponder(counter, msg.reply, request) : this.#resultResponder(fn.ref, counter, invocationId, request)
+  }
+
+  #call(
+    fn: HostedFunction,
+    msg: Msg,
+    request: Request,
+    parts: Pick<CallOptions, "invocationId" | "event" | "responder"> & { deadline?: number },
+  ): Call {
+    return new Call({
+      invocationId: parts.invocationId,
+      event: parts.event,
+      responder: parts.responder,
+      deadline: parts.deadline ?? Date.now() + (request.timeoutMs ?? timeoutOf(fn)),
+      version: request.version,
+      hops: request.hops,
+      wantsStarted: request.wantsStarted && (msg.reply ?? "") !== "",
+    })
+  }
+
+  #dispatch(fn: HostedFunction, request: Request, call: Call): void {
+    if (request.revision !== undefined && request.revision > fn.revision) this.#dispatchNewer(fn, call)
+    else this.#options.dispatcher.dispatch(fn, call)
   }
 
   /** The caller acts on a newer record than ours: it has just been deployed, and our watch is a moment behind. */
@@ -147,7 +185,9 @@ export class Ingress {
       .finally(() => dispatcher.dispatch(catalog.served.get(fn.key) ?? fn, call))
   }
 
-  #refuse(msg: Msg, request: Request | undefined, error: FnError): void {
+  #refuse(fn: HostedFunction, counter: EndpointCounter, msg: Msg, request: Request | undefined, error: FnError): void {
+    counter.count({ durationMs: 0, error: `${error.code}: ${error.message}` })
+    this.#options.logger.debug("call refused", { functionName: fn.ref.name, reason: error.reason, error: error.message })
     // A reply subject that is refused is never published to, not even with the reason.
     if (!msg.reply || error.reason === "BAD_REPLY_SUBJECT") return
     try {
@@ -159,14 +199,15 @@ export class Ingress {
   }
 
   #replyResponder(counter: EndpointCounter, reply: string, request: Request): Responder {
-    if (!request.wantsStream) return new NatsResponder(this.#options, counter, reply, request.replyMode)
+    if (!request.wantsStream) return new NatsResponder(this.#options, counter, reply, request.replyMode, request.acceptsPayloadRef)
     const stop = (call: Call, reason: FnError): void => void this.#options.dispatcher.cancel(call.invocationId, reason)
     return new StreamResponder({ ...this.#options, counter, reply, mode: request.replyMode, stop })
   }
 
   /** A publish without reply subject runs once; who listens on `function.result.…` sees its result. */
   #resultResponder(ref: FunctionRef, counter: EndpointCounter, invocationId: string, request: Request): Responder {
-    return new NatsResponder(this.#options, counter, this.#options.subjects.result(ref.namespace, invocationId), request.replyMode)
+    const subject = this.#options.subjects.result(ref.namespace, invocationId)
+    return new NatsResponder(this.#options, counter, subject, request.replyMode, request.acceptsPayloadRef)
   }
 
   #receiveEnvelope(counter: EndpointCounter, msg: Msg): void {

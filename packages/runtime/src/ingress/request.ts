@@ -55,10 +55,12 @@ export class Request {
     return { ref: this.#payloadRef, sizeBytes: this.#payloadSize ?? Number.NaN }
   }
 
-  /** The event in the message. @throws {FnError} invalid_argument INVALID_EVENT; TOO_MANY_HOPS */
+  /** The event in the message, `payload` being its body. @throws {FnError} invalid_argument INVALID_EVENT, INVALID_REQUEST; TOO_MANY_HOPS */
   event(payload: Uint8Array, subject: string): WireEvent {
     if (this.hops > MAX_HOPS)
       throw FnError.of("TOO_MANY_HOPS", `the event has passed ${this.hops} functions already; the limit is ${MAX_HOPS}`)
+    if (this.#payloadRef !== undefined && payload.length === 0)
+      throw FnError.of("INVALID_REQUEST", "the message has no body, and one that is stored apart is not read here")
     if (this.#event.isBinary) return this.#event.finish(payload)
     if (this.#isStructured) return decodeStructured(payload)
     const contentType = this.#event.contentType

@@ -100,7 +100,7 @@ export class HandOverDesk {
     if (replyTo !== undefined && !isReplySubject(replyTo, replyPrefixes))
       throw FnError.of("BAD_REPLY_SUBJECT", `this host does not answer to ${JSON.stringify(replyTo)}`)
     const reply = replyTo ?? subjects.result(fn.ref.namespace, invocationId)
-    const responder = new FinalResponder(this.#options, counter(fn.record.language), reply, request.replyMode)
+    const responder = new FinalResponder(this.#options, counter(fn.record.language), reply, request.replyMode, request.acceptsPayloadRef)
     return new Call({
       invocationId,
       event: request.event(msg.data, msg.subject),

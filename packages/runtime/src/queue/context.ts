@@ -4,6 +4,7 @@ import type { CallbackSender } from "../callbacks/callback-sender.js"
 import type { Dispatcher } from "../dispatch/dispatcher.js"
 import type { EgressOptions, EndpointCounter } from "../egress/responder.js"
 import type { PayloadIntake } from "../payloads/payload-intake.js"
+import type { PayloadOutbox } from "../payloads/payload-outbox.js"
 import type { ExecutionRecorder } from "../records/execution-recorder.js"
 import type { CancelledIds } from "./cancelled.js"
 import type { QueueDefaults } from "./settings.js"
@@ -36,6 +37,8 @@ export interface QueueContext {
   readonly recorder: Pick<ExecutionRecorder, "recordDurable" | "trace">
   readonly callbacks?: CallbackSender | undefined
   readonly payloads?: PayloadIntake | undefined
+  /** Takes results too large for a message. */
+  readonly outbox?: PayloadOutbox | undefined
   /** A sync call has come out of the queue. This host may be the one that puts it there, and not know yet that it is in. */
   readonly onSpilled?: ((invocationId: string) => void) | undefined
   /** Counters of the language's endpoint: a spilled call is still a call. */

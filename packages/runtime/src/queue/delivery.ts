@@ -41,6 +41,8 @@ export class Delivery implements QueuedInvocation {
   ackSubject: string
   /** Its outcome is known and being stored. */
   settling = false
+  /** Bytes of its result, while that is being stored. */
+  outBytes = 0
   /** Its data, if that was stored apart and has been read. */
   payload: HeldPayload | undefined
   readonly #request: Request
@@ -92,6 +94,11 @@ export class Delivery implements QueuedInvocation {
 
   get claim(): PayloadClaim | undefined {
     return this.#request.payload
+  }
+
+  /** Whether who waits for its answer can read one that is stored apart. */
+  get acceptsPayloadRef(): boolean {
+    return this.#request.acceptsPayloadRef
   }
 
   /** The event in it. @throws {FnError} invalid_argument INVALID_EVENT; TOO_MANY_HOPS */

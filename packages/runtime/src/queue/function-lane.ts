@@ -272,7 +272,8 @@ export class FunctionLane implements LaneRunner {
 
   #spilledResponder(delivery: Delivery): Responder {
     const { egress, counter } = this.#context
-    const responder = new NatsResponder(egress, counter(this.#fn.record.language), this.#replySubject(delivery), delivery.mode)
+    const endpoint = counter(this.#fn.record.language)
+    const responder = new NatsResponder(egress, endpoint, this.#replySubject(delivery), delivery.mode, delivery.acceptsPayloadRef)
     return {
       succeed: (call, events) => {
         responder.succeed(call, events)
@@ -287,7 +288,7 @@ export class FunctionLane implements LaneRunner {
   }
 
   async #succeeded(delivery: Delivery, events: readonly WireEvent[], trace: ExecutionTrace): Promise<void> {
-    this.#worker.settling(delivery)
+    this.#worker.settling(delivery, bytesOf(events))
     this.#free(delivery)
     const { invocationId, settings } = delivery
     try {
@@ -410,6 +411,10 @@ export class FunctionLane implements LaneRunner {
 }
 
 function failure(error: FnError): Outcome {
+function bytesOf(events: readonly WireEvent[]): number {
+  return events.reduce((sum, { data }) => sum + (data?.length ?? 0), 0)
+}
+
   return { kind: "error", error }
 }
 

@@ -8,6 +8,7 @@ import { type Code, errorFromReply, FnError, Header, headerBlock, isCode, messag
 import { ackAndWait, isReplySubject } from "@fn/nats"
 import { addDeadLetter, completeClaim, findResult, type ResultMessage, storeResult } from "@fn/queue"
 import { callLines, errorReply, eventsReply, publishReply, type Reply } from "../egress/reply.js"
+import type { FittingReply } from "../payloads/payload-outbox.js"
 import type { ExecutionTrace } from "../records/execution-recorder.js"
 import type { QueueContext } from "./context.js"
 import type { Delivery, QueuedInvocation } from "./delivery.js"
@@ -39,7 +40,7 @@ export async function settle(context: QueueContext, invocation: QueuedInvocation
   try {
     if (settings.spilled && outcome.kind !== "stored") {
       // A sync call: nothing is kept of it, its caller hears once.
-      answer(context, invocation, asMessage(replyOf(context, invocation, outcome, trace)))
+      answer(context, invocation, asMessage(replyOf(invocation, outcome, trace)))
       return void (await end.acknowledge())
     }
     const result = await persist(context, "the result", () => stored(context, invocation, outcome, trace))
@@ -61,8 +62,8 @@ export async function settle(context: QueueContext, invocation: QueuedInvocation
 }
 
 async function giveUp({ access, counts, logger }: QueueContext, invocation: QueuedInvocation, error: FnError): Promise<void> {
-  const { ref, seq, invocationId, data, subject, attempt } = invocation
-  await addDeadLetter(access, { ref, seq, lines: invocation.lines(), data, error, attempts: attempt, subject })
+  const { ref, seq, invocationId, data, subject, attempt, queuedAt } = invocation
+  await addDeadLetter(access, { ref, seq, lines: invocation.lines(), data, error, attempts: attempt, subject, queuedAt })
   counts.deadLetters++
   logger.warn("invocation given up", { ...ref, invocationId, attempt, reason: error.reason, error: error.message })
 }
@@ -95,31 +96,43 @@ export async function persist<T>(context: QueueContext, what: string, work: () =
 /** The result that counts, stored. */
 async function stored(context: QueueContext, delivery: QueuedInvocation, outcome: Outcome, trace: ExecutionTrace): Promise<ResultMessage> {
   if (outcome.kind === "stored") return outcome.result
-  const { access, counts } = context
+  const { access, counts, outbox } = context
   const { namespace } = delivery.ref
-  const own = asMessage(replyOf(context, delivery, outcome, trace))
+  const fitting = await fitted(context, delivery, replyOf(delivery, outcome, trace))
+  const own = asMessage(fitting)
   if (await storeResult(access, namespace, delivery.invocationId, own)) return own
   const first = await findResult(access, namespace, delivery.invocationId, { fromLeader: true })
   // Its time is over already; or ours was stored, and only the answer was lost.
   if (!first || isSame(first, own)) return own
   counts.droppedResults++
+  outbox?.discard(fitting)
   return first
 }
 
-function replyOf(
-  context: QueueContext,
-  delivery: QueuedInvocation,
-  outcome: Exclude<Outcome, { kind: "stored" }>,
-  trace: ExecutionTrace,
-): Reply {
-  const { invocationId, attempt, mode } = delivery
-  const lines = callLines({ invocationId, attempt, runningVersion: trace.version })
-  if (outcome.kind === "error") return errorReply(lines, outcome.error)
-  const reply = eventsReply(lines, outcome.events, mode)
+/** A result as a message can carry it: its body stored apart if it is large, a refusal if it can be neither stored nor carried. */
+async function fitted(context: QueueContext, delivery: QueuedInvocation, reply: Reply): Promise<FittingReply> {
+  const { invocationId, settings } = delivery
+  let why = ""
+  try {
+    if (context.outbox) return await context.outbox.result(invocationId, reply, { keyed: settings.keyed ?? false })
+  } catch (thrown) {
+    const error = FnError.from(thrown)
+    // What passes is waited for; what an operator must mend is not.
+    if (error.reason !== "STORAGE_FULL" && error.reason !== "NOT_SET_UP" && error.reason !== "OUTPUT_LIMIT") throw error
+    why = `; it was not stored apart: ${error.message}`
+  }
   const limit = (context.access.nc.info?.max_payload ?? Number.POSITIVE_INFINITY) - SPARE_BYTES
   const sizeBytes = reply.lines.length + reply.body.length
   if (sizeBytes <= limit) return reply
-  return errorReply(lines, FnError.of("OUTPUT_LIMIT", `the result has ${sizeBytes} bytes, more than the server takes (${limit})`))
+  const error = FnError.of("OUTPUT_LIMIT", `the result has ${sizeBytes} bytes, more than the server takes (${limit})${why}`)
+  return errorReply(callLines({ ...delivery, runningVersion: undefined }), error)
+}
+
+function replyOf(delivery: QueuedInvocation, outcome: Exclude<Outcome, { kind: "stored" }>, trace: ExecutionTrace): Reply {
+  const { invocationId, attempt, mode } = delivery
+  const lines = callLines({ invocationId, attempt, runningVersion: trace.version })
+  if (outcome.kind === "error") return errorReply(lines, outcome.error)
+  return eventsReply(lines, outcome.events, mode)
 }
 
 /** Room for what storing adds to a result's headers. */

@@ -47,6 +47,8 @@ const LOOK_AGAIN_MS = [20, 100] as const
 const RETRY_MS = 250
 /** Held beyond the slots: messages whose outcome is being stored. */
 const MAX_SETTLING = 256
+/** The same in bytes of their results, which are in memory until they are stored. */
+const MAX_SETTLING_BYTES = 134_217_728
 /** A pull this often keeps the consumer of what is due much later. */
 const KEEP_MS = INACTIVE_MS / 3
 
@@ -66,6 +68,8 @@ export class Worker {
   #looked: number = LOOK_AGAIN_MS.length
   #setAside = 0
   #settling = 0
+  /** What their results hold in memory. */
+  #settlingBytes = 0
   #pulling = false
   #preparing = false
   #stopped = false
@@ -167,8 +171,10 @@ export class Worker {
   }
 
   /** The outcome of a delivery is known: it needs its slot no more, and a hand of ours until it is stored. */
-  settling(delivery: Delivery): void {
+  settling(delivery: Delivery, outBytes = 0): void {
     if (delivery.settling) return
+    delivery.outBytes = outBytes
+    this.#settlingBytes += outBytes
     delivery.settling = true
     this.#settling++
   }
@@ -302,6 +308,7 @@ export class Worker {
 
   /** How many messages should come next. */
   #wanted(): number {
+    if (this.#settlingBytes > MAX_SETTLING_BYTES) return 0
     return Math.min(this.#expected, this.#settings?.batchSize ?? 0, MAX_SETTLING - this.#settling)
   }
 
@@ -313,7 +320,10 @@ export class Worker {
 
   #letGo(delivery: Delivery): void {
     if (this.#held.get(delivery.seq) === delivery) this.#held.delete(delivery.seq)
-    if (delivery.settling) this.#settling--
+    if (delivery.settling) {
+      this.#settling--
+      this.#settlingBytes -= delivery.outBytes
+    }
     delivery.settling = false
     if (this.#held.size > 0) return
     clearInterval(this.#lease)
