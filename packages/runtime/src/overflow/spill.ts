@@ -113,11 +113,13 @@ export class Spill {
   #stored(call: Call, seq: number | undefined): void {
     const { access, subjects, logger, onStored } = this.#options
     this.#storing.delete(call.invocationId)
+    const fn = call.fn as HostedFunction
+    // Until the queue itself says how deep it is: with the next delivery.
+    if (seq !== undefined) fn.queued++
     if (!call.answered) {
       if (call.wantsStarted && seq !== undefined) call.responder.queued?.(call, seq)
       return onStored(call)
     }
-    const fn = call.fn as HostedFunction
     // Cancelled, or its time was up, while it was being stored: whoever gets it from the queue need not run it.
     try {
       publishRaw(access.nc, subjects.cancelQueued(fn.ref.namespace, call.invocationId), undefined)
