@@ -15,6 +15,7 @@ import { isHopeless, readBody, tooLarge } from "./body.js"
 import { answerError, answerEvents, answerMode, PROBLEM_TYPE, problemOf, reasonPage, statusOf } from "./http-answer.js"
 import { eventOf, type RequestHead, readHead } from "./http-event.js"
 import { METHODS, type Route, routeOf, typeOf } from "./routes.js"
+import { cancelCall, findResult, storeCall } from "./stored-calls.js"
 
 /** Something that renders metrics as text: the Prometheus instruments of @fn/metrics, or a prom-client registry. */
 export interface MetricsPage {
@@ -33,7 +34,7 @@ export interface GatewayOptions {
   /** 0 is a free one. */
   readonly port: number
   readonly logger?: Logger | undefined
-  /** Largest body in bytes. Default: the NATS server's max_payload, since more could not be passed on. */
+  /** Largest body in bytes, each held in memory. Default: the NATS server's max_payload; up to 64 MiB where large events can be stored. */
   readonly bodyLimitBytes?: number | undefined
   /** What `GET /metrics` shows; the same instruments that the client got count the calls. Default: nothing, 404. */
   readonly instruments?: MetricsPage | undefined
@@ -157,6 +158,7 @@ class HttpGateway implements Gateway {
         return this.#fail(res, error, { headers: ["allow", allowed.join(", ")] })
       }
       if (route.kind === "invoke") await this.#invoke(req, res, route)
+      else if (route.kind === "result") await this.#result(req, res, route)
       else await this.#page(res, route)
     } catch (thrown) {
       this.#fail(res, this.#visible(thrown))
@@ -169,11 +171,27 @@ class HttpGateway implements Gateway {
     if (isHopeless(head.contentLength, limitBytes)) return this.#fail(res, tooLarge(limitBytes), { close: true })
     const body = await readBody(req, limitBytes)
     const event = eventOf(head, body, typeOf(route.query))
-    await this.#call(res, route.ref, event, head)
+    if (head.respondAsync) await storeCall(this.#client, res, route.ref, event, head)
+    else await this.#call(res, route.ref, event, head)
+  }
+
+  async #result(req: IncomingMessage, res: ServerResponse, route: Extract<Route, { kind: "result" }>): Promise<void> {
+    const { namespace, id } = route
+    if (this.#draining) res.setHeader("connection", "close")
+    try {
+      if (req.method === "DELETE") return await cancelCall(this.#client, res, namespace, id)
+      const events = await findResult(this.#client, res, route)
+      if (!events) return
+      answerEvents(res, events, answerMode(req.headers.accept), id)
+      expectRead(res)
+    } catch (thrown) {
+      this.#fail(res, this.#visible(thrown), { invocationId: id })
+    }
   }
 
   async #call(res: ServerResponse, ref: string, event: ReturnType<typeof eventOf>, head: RequestHead): Promise<void> {
-    const call = this.#client.startCall(ref, event, head.timeoutMs === undefined ? {} : { timeoutMs: head.timeoutMs })
+    const { timeoutMs, idempotencyKey } = head
+    const call = this.#client.startCall(ref, event, { timeoutMs, idempotencyKey })
     const { invocationId } = call
     res.once("close", () => {
       if (!res.writableFinished) call.cancel("the HTTP client went away")
@@ -188,7 +206,7 @@ class HttpGateway implements Gateway {
     }
   }
 
-  async #page(res: ServerResponse, route: Exclude<Route, { kind: "invoke" }>): Promise<void> {
+  async #page(res: ServerResponse, route: Exclude<Route, { kind: "invoke" | "result" }>): Promise<void> {
     if (this.#draining) res.setHeader("connection", "close")
     switch (route.kind) {
       case "health":

@@ -30,6 +30,9 @@ export interface RequestHead {
   readonly contentLength: number | undefined
   readonly accept: string | undefined
   readonly timeoutMs: number | undefined
+  readonly idempotencyKey: string | undefined
+  /** `Prefer: respond-async` (RFC 7240): the answer is where the result will be. */
+  readonly respondAsync: boolean
 }
 
 /**
@@ -43,6 +46,8 @@ export function readHead(rawHeaders: readonly string[]): RequestHead {
   let contentLength: number | undefined
   let accept: string | undefined
   let timeoutMs: number | undefined
+  let idempotencyKey: string | undefined
+  let respondAsync = false
   for (let at = 0; at + 1 < rawHeaders.length; at += 2) {
     const name = (rawHeaders[at] as string).toLowerCase()
     const value = rawHeaders[at + 1] as string
@@ -61,9 +66,15 @@ export function readHead(rawHeaders: readonly string[]): RequestHead {
       case 102: // f
         if (name === "fn-timeout-ms") timeoutMs = timeoutOf(value)
         break
+      case 105: // i
+        if (name === "idempotency-key") idempotencyKey = unquoted(value)
+        break
+      case 112: // p
+        if (name === "prefer") respondAsync ||= /(?:^|[,;])\s*respond-async\s*(?:$|[,;])/i.test(value)
+        break
     }
   }
-  return { attributes, contentType, contentEncoding, contentLength, accept, timeoutMs }
+  return { attributes, contentType, contentEncoding, contentLength, accept, timeoutMs, idempotencyKey, respondAsync }
 }
 
 /**
@@ -113,6 +124,11 @@ function isJsonSentAsForm(mediaType: string, body: Uint8Array): boolean {
   if (mediaType !== "application/x-www-form-urlencoded") return false
   const first = body[0]
   return first === 0x7b || first === 0x5b
+}
+
+/** The key with or without the quotes of a structured field. */
+function unquoted(value: string): string {
+  return value.length > 1 && value.startsWith('"') && value.endsWith('"') ? value.slice(1, -1) : value
 }
 
 function timeoutOf(value: string): number {

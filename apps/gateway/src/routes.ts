@@ -1,18 +1,21 @@
-import { FnError } from "@fn/core"
+import { DEFAULT_NAMESPACE, FnError } from "@fn/core"
 
 /** Where a request goes. */
 export type Route =
   | { readonly kind: "invoke"; readonly ref: string; readonly query: string }
+  | { readonly kind: "result"; readonly namespace: string; readonly id: string; readonly query: string }
   | { readonly kind: "health" }
   | { readonly kind: "ready" }
   | { readonly kind: "metrics" }
   | { readonly kind: "reason"; readonly reason: string }
 
+const RESULTS = "/result/"
 const READ = ["GET", "HEAD"]
 
 /** Methods a route takes. */
 export const METHODS: Readonly<Record<Route["kind"], readonly string[]>> = {
   invoke: ["POST"],
+  result: ["GET", "DELETE"],
   health: READ,
   ready: READ,
   metrics: READ,
@@ -29,6 +32,15 @@ export function routeOf(target: string): Route | undefined {
     if (segments.length > 2 || segments.includes("")) return undefined
     return { kind: "invoke", ref: decoded(ref), query: mark < 0 ? "" : target.slice(mark + 1) }
   }
+  if (path.startsWith(RESULTS)) {
+    const segments = path.slice(RESULTS.length).split("/")
+    if (segments.length > 2 || segments.includes("")) return undefined
+    const [first, second] = segments as [string, string | undefined]
+    const query = mark < 0 ? "" : target.slice(mark + 1)
+    return second === undefined
+      ? { kind: "result", namespace: DEFAULT_NAMESPACE, id: first, query }
+      : { kind: "result", namespace: first, id: second, query }
+  }
   switch (path) {
     case "/healthz":
       return { kind: "health" }
@@ -38,6 +50,11 @@ export function routeOf(target: string): Route | undefined {
       return { kind: "metrics" }
   }
   return path.startsWith("/errors/") ? { kind: "reason", reason: path.slice("/errors/".length) } : undefined
+}
+
+/** Where the result of an invocation is asked for. */
+export function resultPath(namespace: string, id: string): string {
+  return namespace === DEFAULT_NAMESPACE ? RESULTS + id : `${RESULTS}${namespace}/${id}`
 }
 
 /** The first `type` of a query. */

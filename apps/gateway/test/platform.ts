@@ -1,7 +1,7 @@
 import { type Client, connectClient } from "@fn/client"
 import type { FunctionModule } from "@fn/core"
 import type { NatsConnection } from "@fn/nats"
-import { createMemoryRegistry } from "@fn/registry"
+import { createMemoryRegistry, setupPlatform } from "@fn/registry"
 import { startRuntime } from "@fn/runtime"
 import { startTestServer, type TestServer, type TestServerOptions, tempDir } from "@fn/testing"
 import { type Gateway, type GatewayOptions, startGateway } from "../src/index.js"
@@ -20,11 +20,18 @@ export interface Platform extends AsyncDisposable {
   release(): void
 }
 
-/** Starts one. `functions` are deployed beside those every test has. */
+/** Starts one. `functions` are deployed beside those every test has; with `durable` invocations can be stored. */
 export async function startPlatform(
-  options: { server?: TestServerOptions; gateway?: Partial<GatewayOptions>; functions?: Record<string, FunctionModule["execute"]> } = {},
+  options: {
+    server?: TestServerOptions
+    gateway?: Partial<GatewayOptions>
+    functions?: Record<string, FunctionModule["execute"]>
+    durable?: boolean
+  } = {},
 ): Promise<Platform> {
-  const server = await startTestServer({ jetstream: false, ...options.server })
+  const durable = options.durable === true
+  const server = await startTestServer({ jetstream: durable, ...options.server })
+  if (durable) await setupPlatform(await server.connect())
   const folder = await tempDir()
   const registry = createMemoryRegistry()
   const aborted: unknown[] = []
