@@ -102,11 +102,12 @@ interface StreamState {
   readonly state: { readonly subjects?: Readonly<Record<string, number>> }
 }
 
-/** How many messages wait on each subject of the queue. @throws {FnError} NOT_SET_UP, JETSTREAM_UNAVAILABLE, DISCONNECTED … */
-export async function queueDepths({ inbox, names, jsDomain }: QueueAccess): Promise<Map<string, number>> {
+/** How many messages there are under each subject of the queue, all of them or those that match `filter`. @throws {FnError} NOT_SET_UP, JETSTREAM_UNAVAILABLE, DISCONNECTED … */
+export async function queueDepths(access: QueueAccess, filter: string = access.names.subjects.queueAll): Promise<Map<string, number>> {
+  const { inbox, names, jsDomain } = access
   const depths = new Map<string, number>()
   for (;;) {
-    const body = { subjects_filter: names.subjects.queueAll, offset: depths.size }
+    const body = { subjects_filter: filter, offset: depths.size }
     const { state, total = 0 } = await requestApi<StreamState>(inbox, `STREAM.INFO.${names.queue}`, { jsDomain, body })
     const subjects = Object.entries(state.subjects ?? {})
     for (const [subject, depth] of subjects) depths.set(subject, depth)

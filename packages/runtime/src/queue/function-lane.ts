@@ -77,6 +77,7 @@ export class FunctionLane implements LaneRunner {
   run(delivery: Delivery, setAside: boolean): void {
     const open = setAside ? this.#active : undefined
     if (delivery.settings.spilled) this.#context.onSpilled?.(delivery.invocationId)
+    this.#fn.queued = delivery.info.pending
     if (this.#gone) {
       this.#release(open)
       return this.#worker.putOff(delivery, 0)
@@ -410,11 +411,11 @@ export class FunctionLane implements LaneRunner {
   }
 }
 
-function failure(error: FnError): Outcome {
 function bytesOf(events: readonly WireEvent[]): number {
   return events.reduce((sum, { data }) => sum + (data?.length ?? 0), 0)
 }
 
+function failure(error: FnError): Outcome {
   return { kind: "error", error }
 }
 

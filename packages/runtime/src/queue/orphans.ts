@@ -9,7 +9,7 @@ import { FnError, type FunctionRef, type Logger, messageOf } from "@fn/core"
 import { findMessage, type StoredMessage } from "@fn/nats"
 import { consumerName } from "@fn/queue"
 import type { Registry } from "@fn/registry"
-import { consumerState, deleteConsumer, deleteMessage, type QueueLane } from "./consumer.js"
+import { consumerState, deleteConsumer, deleteMessage, type QueueLane, queueDepths } from "./consumer.js"
 import type { QueueContext } from "./context.js"
 import { type Delivery, StoredInvocation, waitedMs } from "./delivery.js"
 import { DEFAULT_QUEUE_SETTINGS, type ResolvedQueueSettings, resolveQueueSettings } from "./settings.js"
@@ -82,6 +82,8 @@ export class Orphans {
   readonly #registry: Registry
   readonly #logger: Logger
   readonly #nextAgeCheck = new Map<string, number>()
+  /** Consumers of functions that are gone, and the subjects they are for. */
+  readonly #left = new Map<string, string>()
 
   constructor(context: QueueContext, registry: Registry) {
     this.#context = context
@@ -99,10 +101,26 @@ export class Orphans {
       : FnError.of("FUNCTION_NOT_FOUND", `there is no function ${key}`)
   }
 
-  /** The consumer of a function that is not there, once nothing of it is left in the queue. */
-  async removeConsumer(consumer: string): Promise<void> {
-    const state = await consumerState(this.#context.access, consumer)
-    if (state && state.pending === 0 && state.ackPending === 0) await deleteConsumer(this.#context.access, consumer)
+  /** Nothing of a function that is gone is left to be given up: its consumer can go, when what still runs of it has ended. */
+  async leave(ref: FunctionRef): Promise<void> {
+    this.#left.set(consumerName(ref), this.#context.access.names.subjects.queue(ref))
+    await this.removeConsumers()
+  }
+
+  /** A function is there again, and keeps its consumer. */
+  returned(ref: FunctionRef): void {
+    this.#left.delete(consumerName(ref))
+  }
+
+  /** Removes the consumers that are not needed any more. */
+  async removeConsumers(): Promise<void> {
+    const { access } = this.#context
+    for (const [consumer, subject] of [...this.#left]) {
+      // By the stream: the consumer still counts what was put off and has been deleted since.
+      if ((await queueDepths(access, subject)).size > 0 || !this.#left.has(consumer)) continue
+      await deleteConsumer(access, consumer)
+      this.#left.delete(consumer)
+    }
   }
 
   /** Gives up what waited too long for a function that no host may be able to run. */

@@ -119,6 +119,7 @@ export class DurableQueue {
   /** A function is served from now on, or can run again: what waits for it is looked at. */
   served(fn: HostedFunction): void {
     const tail = tailOf(fn.ref)
+    this.#orphans.returned(fn.ref)
     const depth = this.#depths.get(this.#queueHead + tail) ?? 0
     // What was found of it while it was not there is not to be given up any more.
     const orphan = this.#workers.get(tail)
@@ -238,8 +239,8 @@ export class DurableQueue {
   #idled(tail: string, worker: Worker): void {
     if (this.#workers.get(tail) !== worker) return
     this.#workers.delete(tail)
-    const { runner, lane } = worker
-    if (runner instanceof OrphanLane) this.#later(0, () => this.#orphans.removeConsumer(lane.consumer))
+    const { runner } = worker
+    if (runner instanceof OrphanLane) this.#later(0, () => this.#orphans.leave(runner.ref))
   }
 
   /** Nothing more for a worker; it finishes what it runs. */
@@ -263,6 +264,7 @@ export class DurableQueue {
 
   /** Does something soon, and says it when it fails: the next sweep finds what is left. */
   #later(afterMs: number, work: () => Promise<unknown>): void {
+    if (this.#stopped) return
     const timer = setTimeout(() => {
       this.#timers.delete(timer)
       work().catch((thrown: unknown) => this.#logger.debug("queue: tried in vain", { error: messageOf(thrown) }))
@@ -297,6 +299,7 @@ export class DurableQueue {
     } catch (thrown) {
       return this.#failed(FnError.from(thrown))
     }
+    this.#later(0, () => this.#orphans.removeConsumers())
     for (const fn of this.#catalog.served.values()) fn.queued = this.#depths.get(this.#queueHead + tailOf(fn.ref)) ?? 0
     const suspects = this.#suspects
     this.#suspects = new Map()
