@@ -12,6 +12,11 @@ export function showEvents(out: Output, io: Pick<Io, "stdout">, wires: readonly 
   )
 }
 
+/** Shows one event of several as it comes: laid out on a terminal, else as one line of JSON. */
+export function showEvent(out: Output, io: Pick<Io, "stdout">, wire: WireEvent): void {
+  out.line(io.stdout.isTTY && !out.json ? prettyEvent(wire, out.style) : encodeStructured(wire))
+}
+
 function pretty(wires: readonly WireEvent[], head: string, style: Style): string {
   const count = wires.length === 1 ? "1 event" : `${wires.length} events`
   return [style.dim(`${count} from ${head}`), ...wires.map((wire) => prettyEvent(wire, style))].join("\n")

@@ -1,7 +1,8 @@
 /** Every verb but init and dev against the platform of one `fn dev`; as processes of their own unless that makes no difference. */
 import { readFile } from "node:fs/promises"
+import { createInterface } from "node:readline"
 import { afterAll, beforeAll, describe, expect, jest, test } from "@jest/globals"
-import { type FnDev, type FnOptions, type FnResult, fn, startDev } from "./support/fn.js"
+import { type FnDev, type FnOptions, type FnResult, fn, spawnFn, startDev } from "./support/fn.js"
 import { type TemporaryFolder, temporaryFolder } from "./support/folder.js"
 import { ECHO, moduleFunction } from "./support/functions.js"
 import { fnInProcess } from "./support/in-process.js"
@@ -147,6 +148,38 @@ describe("R-DP-6: fn invoke", () => {
     expect(await run(["invoke", "silent"])).toMatchObject({ code: 0, stdout: "" })
   })
 
+  test("R-IV-5: --stream prints each event as it comes, and what ended it", async () => {
+    await folder.write({
+      "steps/fn.yaml": "name: steps\nlanguage: js\nruntime: module\n",
+      "steps/index.ts": `let go = () => {}
+        const gone = new Promise<void>((resolve) => { go = resolve })
+        export default async function* (event: { data?: any }) {
+          if (event.data === "go") return go()
+          yield { type: "first", data: 1 }
+          await gone
+          yield { type: "second", data: 2 }
+          if (event.data === "fail") throw new Error("no luck")
+        }`,
+    })
+    await runHere(["deploy", "steps"])
+    const child = spawnFn(["invoke", "steps", "--stream"], { cwd: folder.path, env: { FN_NATS_URL: dev.nats } })
+    const lines = createInterface({ input: child.stdout as NodeJS.ReadableStream })[Symbol.asyncIterator]()
+    expect(JSON.parse((await lines.next()).value as string)).toMatchObject({ type: "first", data: 1 })
+    // Only this lets it come to its second event.
+    await runHere(["invoke", "steps", "-d", "go"])
+    expect(JSON.parse((await lines.next()).value as string)).toMatchObject({ type: "second", data: 2 })
+    expect((await child.exited).code).toBe(0)
+
+    const failed = await runHere(["invoke", "steps", "--stream", "--json", "-d", "fail"])
+    expect(failed.code).toBe(1)
+    expect(
+      failed.stdout
+        .trim()
+        .split("\n")
+        .map((line) => JSON.parse(line) as unknown),
+    ).toMatchObject([{ type: "first" }, { type: "second" }, { error: { reason: "FUNCTION_THREW" } }])
+  })
+
   test("exit code 1: the function failed, in its own words", async () => {
     const failed = await run(["invoke", "throws", "--json"])
     expect(failed.code).toBe(1)
@@ -164,6 +197,7 @@ describe("R-DP-6: fn invoke", () => {
       [["invoke", "echo", "--event", "nowhere.json"], "INVALID_REQUEST"],
       [["invoke", "echo", "--event", "list.json", "--data", "1"], "INVALID_REQUEST"],
       [["invoke", "echo", "--timeout-ms", "soon"], "INVALID_REQUEST"],
+      [["invoke", "echo", "--stream", "--async"], "INVALID_REQUEST"],
       [["invoke"], "INVALID_REQUEST"],
       [["promote", "echo"], "INVALID_REQUEST"],
       [["frobnicate"], "INVALID_REQUEST"],

@@ -1,11 +1,11 @@
 import { readFile } from "node:fs/promises"
 import { resolve } from "node:path"
 import { buffer } from "node:stream/consumers"
-import { DATA_EVENT_TYPE } from "@fn/client"
-import { type EventInit, eventToWire, FnError, formatRef, messageOf } from "@fn/core"
+import { DATA_EVENT_TYPE, type EventStream } from "@fn/client"
+import { type EventInit, eventToWire, FnError, formatRef, messageOf, type WireEvent } from "@fn/core"
 import { Command } from "commander"
 import { addConnectionFlags, addNamespaceFlag, CLI_SOURCE, type Flags, openClient, refOf } from "../connection.js"
-import { showEvents } from "../events-output.js"
+import { showEvent, showEvents } from "../events-output.js"
 import type { Io } from "../io.js"
 import { Output } from "../output.js"
 import { parseCount, parseDuration, parseTime } from "../parse.js"
@@ -29,7 +29,8 @@ export function invokeCommand(io: Io): Command {
     .option("--at <time>", "with --async: not before this moment: 2030-01-31T08:00:00Z", parseTime)
     .option("--max-age <time>", "with --async: not after waiting for longer than this", parseDuration)
     .option("--callback <address>", "with --async: where the result goes too: https://…, event:<type>, function:<ref>")
-    .option("--json", 'print {"events": […]}, with --async {"invocationId": …}')
+    .option("--stream", "print each event as the function yields it")
+    .option("--json", 'print {"events": […]}, with --stream one event a line, with --async {"invocationId": …}')
   addNamespaceFlag(command, "namespace of a bare name")
   return addConnectionFlags(command).action(async (text: string, flags: Flags) => {
     const out = new Output(io, { json: flags.json === true })
@@ -45,6 +46,7 @@ export function invokeCommand(io: Io): Command {
       out.result({ invocationId, namespace: ref.namespace, name: ref.name }, () => invocationId)
       return
     }
+    if (flags.stream === true) return await showStream(client.streamWire(ref, wire, { signal: io.signal, timeoutMs }), out, io)
     const startedAt = performance.now()
     const wires = await client.invokeWire(ref, wire, options)
     const tookMs = performance.now() - startedAt
@@ -52,7 +54,14 @@ export function invokeCommand(io: Io): Command {
   })
 }
 
+/** As the events come; a reader that goes away ends this process, and with it the function. */
+async function showStream(stream: EventStream<WireEvent>, out: Output, io: Io): Promise<void> {
+  for await (const wire of stream) showEvent(out, io, wire)
+}
+
 function checkAsyncFlags(flags: Flags): void {
+  if (flags.stream === true && (flags.async === true || flags.idempotencyKey !== undefined))
+    throw FnError.of("INVALID_REQUEST", "--stream goes with neither --async nor --idempotency-key: a stored invocation is not streamed")
   if (flags.async === true) return
   for (const [name, flag] of Object.entries(ASYNC_ONLY))
     if (flags[name] !== undefined) throw FnError.of("INVALID_REQUEST", `${flag} needs --async: only a stored invocation can wait`)
