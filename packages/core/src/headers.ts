@@ -38,6 +38,7 @@ export const Header = {
   dlqAttempts: "Fn-Dlq-Attempts",
   dlqSequence: "Fn-Dlq-Sequence",
   dlqSubject: "Fn-Dlq-Subject",
+  dlqQueuedAt: "Fn-Dlq-Queued-At",
   redrivenFrom: "Fn-Redriven-From",
   serviceError: "Nats-Service-Error",
   serviceErrorCode: "Nats-Service-Error-Code",

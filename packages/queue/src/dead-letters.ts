@@ -16,6 +16,8 @@ export interface GivenUp {
   readonly attempts: number
   /** Subject it was queued on, and goes back to. Default: the function's own. */
   readonly subject?: string
+  /** When it was stored in the queue, epoch ms. */
+  readonly queuedAt?: number
 }
 
 /**
@@ -25,8 +27,11 @@ export interface GivenUp {
 export function addDeadLetter(access: QueueAccess, letter: GivenUp): Promise<PubAck> {
   const { names, inbox } = access
   const { ref, seq, error } = letter
+  const queuedAt = letter.queuedAt === undefined ? "" : headerLine(Header.dlqQueuedAt, new Date(letter.queuedAt).toISOString())
+  // Behind what its publisher wrote: the last of a name is read.
   const lines =
     letter.lines +
+    queuedAt +
     headerLine("Nats-Msg-Id", `${names.queue}:${seq}`) +
     headerLine(Header.dlqReason, headerText(error.reason, 64)) +
     headerLine(Header.dlqCode, error.code) +

@@ -1,5 +1,14 @@
 export * from "./access.js"
 export * from "./claims.js"
+export type { DeadLetter, DeadLetterContent } from "./dead-letter.js"
+export {
+  type DeadLetterFilter,
+  type DeadLetterListOptions,
+  type DeadLetterPage,
+  getDeadLetter,
+  listDeadLetters,
+} from "./dead-letter-list.js"
+export * from "./dead-letter-work.js"
 export * from "./dead-letters.js"
 export * from "./execution-list.js"
 export * from "./executions.js"

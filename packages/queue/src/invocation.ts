@@ -101,6 +101,8 @@ export function keyedInvocationId(ref: FunctionRef, key: string): string {
 /** An invocation to be stored. */
 export interface EnqueueRequest {
   readonly ref: FunctionRef
+  /** Where it is queued. Default: the function's own subject. */
+  readonly subject?: string
   /** {@link invocationLines} and the event's lines. */
   readonly lines: string
   readonly data?: Uint8Array | undefined
@@ -113,9 +115,9 @@ export interface EnqueueRequest {
  * @throws {FnError} resource_exhausted QUEUE_FULL, PAYLOAD_TOO_LARGE; unavailable JETSTREAM_UNAVAILABLE, DISCONNECTED; deadline_exceeded; cancelled
  */
 export async function enqueue(access: QueueAccess, request: EnqueueRequest): Promise<PubAck> {
-  const { ref, lines, data, timeoutMs, signal } = request
+  const { ref, subject = access.names.subjects.queue(ref), lines, data, timeoutMs, signal } = request
   try {
-    return await publishAcked(access.inbox, access.names.subjects.queue(ref), {
+    return await publishAcked(access.inbox, subject, {
       lines,
       data,
       signal,

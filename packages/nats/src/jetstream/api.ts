@@ -5,6 +5,9 @@ export const JsCode = {
   systemUnavailable: 10008,
   consumerNotFound: 10014,
   noMessage: 10037,
+  /** What deleting a message that is not there says. */
+  sequenceNotFound: 10043,
+  deleteFailed: 10057,
   streamNotFound: 10059,
   consumerExists: 10148,
   duplicateInProcess: 10158,

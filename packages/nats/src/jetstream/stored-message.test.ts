@@ -4,13 +4,25 @@ import { jetstreamManager } from "@nats-io/jetstream"
 import { serverBinaries, startFixture, until } from "../../test/support.js"
 import { ReplyInbox } from "../inbox/reply-inbox.js"
 import { publishAcked } from "./publish.js"
-import { findMessage } from "./stored-message.js"
+import { deleteMessage, findMessage } from "./stored-message.js"
 
 const SERVERS = await serverBinaries("reading messages of streams")
 const WAYS = SERVERS.flatMap(({ server, binary }) => [
   { server, binary, from: "any replica", fromLeader: false },
   { server, binary, from: "the leader", fromLeader: true },
 ])
+
+test.each(SERVERS)("deleteMessage on $server takes away one message, and does not mind when it is gone", async ({ binary }) => {
+  await using fixture = await startFixture({ binary })
+  const nc = await fixture.connect()
+  const jsm = await jetstreamManager(nc)
+  await jsm.streams.add({ name: "KEPT", subjects: ["kept.>"] })
+  using inbox = new ReplyInbox(nc)
+  for (const data of ["1", "2"]) await publishAcked(inbox, "kept.a", { data })
+  for (const seq of [1, 1, 7]) await deleteMessage(inbox, "KEPT", seq)
+  expect((await jsm.streams.info("KEPT")).state).toMatchObject({ messages: 1, first_seq: 2 })
+  await expect(deleteMessage(inbox, "NOWHERE", 1)).rejects.toMatchObject({ reason: "NOT_SET_UP" })
+})
 
 describe.each(WAYS)("findMessage on $server from $from", ({ binary, fromLeader }) => {
   async function openStream() {

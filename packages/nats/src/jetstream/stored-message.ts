@@ -52,6 +52,29 @@ export async function findMessage(
   }
 }
 
+/**
+ * Deletes a message of a stream; nothing happens if it is gone. Its bytes stay on disk until the server tidies up.
+ * @throws {FnError} JETSTREAM_UNAVAILABLE, NOT_SET_UP, NATS_PERMISSION, DISCONNECTED, DEADLINE_EXCEEDED, CANCELLED
+ */
+export async function deleteMessage(
+  inbox: ReplyInbox,
+  stream: string,
+  seq: number,
+  options: Omit<ReadOptions, "fromLeader"> = {},
+): Promise<void> {
+  const { jsDomain, timeoutMs, signal } = options
+  const request = { body: { seq, no_erase: true }, jsDomain, signal, ...(timeoutMs === undefined ? {} : { timeoutMs }) }
+  try {
+    await requestApi(inbox, `STREAM.MSG.DELETE.${stream}`, request)
+  } catch (thrown) {
+    const { errCode } = FnError.from(thrown).details ?? {}
+    if (errCode === JsCode.sequenceNotFound || errCode === JsCode.noMessage) return
+    // For a file that holds no more messages the server only says that it failed.
+    if (errCode === JsCode.deleteFailed && !(await findMessage(inbox, stream, { seq }, { ...options, fromLeader: true }))) return
+    throw thrown
+  }
+}
+
 async function readDirect(
   inbox: ReplyInbox,
   stream: string,

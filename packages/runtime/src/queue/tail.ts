@@ -111,7 +111,7 @@ async function stored(context: QueueContext, delivery: QueuedInvocation, outcome
 
 /** A result as a message can carry it: its body stored apart if it is large, a refusal if it can be neither stored nor carried. */
 async function fitted(context: QueueContext, delivery: QueuedInvocation, reply: Reply): Promise<FittingReply> {
-  const { invocationId, settings } = delivery
+  const { invocationId, attempt, settings } = delivery
   let why = ""
   try {
     if (context.outbox) return await context.outbox.result(invocationId, reply, { keyed: settings.keyed ?? false })
@@ -125,7 +125,7 @@ async function fitted(context: QueueContext, delivery: QueuedInvocation, reply: 
   const sizeBytes = reply.lines.length + reply.body.length
   if (sizeBytes <= limit) return reply
   const error = FnError.of("OUTPUT_LIMIT", `the result has ${sizeBytes} bytes, more than the server takes (${limit})${why}`)
-  return errorReply(callLines({ ...delivery, runningVersion: undefined }), error)
+  return errorReply(callLines({ invocationId, attempt, runningVersion: undefined }), error)
 }
 
 function replyOf(delivery: QueuedInvocation, outcome: Exclude<Outcome, { kind: "stored" }>, trace: ExecutionTrace): Reply {
