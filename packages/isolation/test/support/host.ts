@@ -1,7 +1,7 @@
 import { accessSync, constants } from "node:fs"
 import { text } from "node:stream/consumers"
 import { findOnPath } from "@fn/process"
-import { afterAll, beforeAll } from "@jest/globals"
+import { afterAll, beforeAll, jest } from "@jest/globals"
 import {
   type HostProgram,
   hostProgram,
@@ -12,8 +12,11 @@ import {
   startIsolation,
 } from "../../src/index.js"
 
+// Real processes on a machine that others use, too.
+jest.setTimeout(60_000)
+
 /** What a group of tests needs of the machine. */
-export type Need = "linux" | "root" | "bwrap" | "python3" | "gcc"
+export type Need = "linux" | "root" | "bwrap"
 
 /** What of `needs` this machine lacks. */
 export function missing(needs: readonly Need[]): Need | undefined {
