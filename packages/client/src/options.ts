@@ -40,8 +40,8 @@ export interface CallOptions {
   readonly version?: string | undefined
   /**
    * Makes the call durable, and the same for everybody who makes it with this key of this function: it runs once, and each of them gets
-   * its result, for as long as results are kept (1 h by default; the key itself is remembered for 24 h). `timeoutMs` (default 30 000) and
-   * `signal` then end the wait alone. At most 1024 characters.
+   * its result, for as long as keys are remembered (24 h; results too large for a message 1 h). `timeoutMs` (default 30 000) and `signal`
+   * then end the wait alone, and `onStarted` is not called. At most 1024 characters.
    */
   readonly idempotencyKey?: string | undefined
   /**

@@ -15,7 +15,7 @@ export interface AsyncCallOptions {
   readonly delayMs?: number | undefined
   /** Not run before this moment, a Date or an ISO time; instead of `delayMs`. Compared with the hosts' clocks. At most 30 days ahead. */
   readonly at?: Date | string | undefined
-  /** Not run when it has waited longer than this, ms: it becomes a dead letter, EXPIRED. Counted from `at` where there is one. Default: no limit. */
+  /** Not run when it has waited longer than this, ms: it becomes a dead letter, EXPIRED. Counted from `at` where there is one. Default: the function's, 24 h. */
   readonly maxAgeMs?: number | undefined
   /** Where the result is delivered too: `https://…` (if the operator allows it), `event:{type}`, or `function:{ref}`. */
   readonly callback?: string | undefined

@@ -1,7 +1,7 @@
 /** Where an invocation is: its result, else the hosts, else the queue say so. */
 import { checkNamespace, errorFromReply, FnError, Header, headerBlock, readHeaderBlock } from "@fn/core"
 import { findMessage } from "@fn/nats"
-import { findResult, type QueueAccess } from "@fn/queue"
+import { type ExecutionRecord, findExecution, findResult, type QueueAccess } from "@fn/queue"
 import type { Hosts } from "../hosts.js"
 import type { InvocationStatus, StatusOptions } from "./durable-client.js"
 import { finalStatus } from "./final-status.js"
@@ -22,35 +22,55 @@ export interface StatusSources {
 export async function invocationStatus(sources: StatusSources, id: string, options: StatusOptions): Promise<InvocationStatus> {
   const namespace = options.namespace ?? "default"
   const scope = { ...options, namespace }
-  // Whatever moves from the queue to a host to its result while it is looked for is found by the second look at the results.
+  // Whatever moves from the queue to a host to its end while it is looked for is found by the second look at the ends.
   const found =
-    (await inResults(sources, id, scope)) ??
+    (await whereEnded(sources, id, scope)) ??
     (await onHosts(sources, id, scope)) ??
     (await inQueue(sources, id, scope)) ??
-    (await inResults(sources, id, scope))
+    (await whereEnded(sources, id, scope))
   if (found) return found
   throw FnError.of(
     "EXECUTION_NOT_FOUND",
-    `nothing is known of invocation ${id} in namespace ${namespace}: it has no result, no host runs it, and it is not among the first ${MAX_SCANNED} that wait`,
+    `nothing is known of invocation ${id} in namespace ${namespace}: it has no result and no record, no host runs it, and it is not among the first ${MAX_SCANNED} that wait`,
   )
 }
 
 type Scope = StatusOptions & { readonly namespace: string }
 
-async function inResults({ access }: StatusSources, id: string, scope: Scope): Promise<InvocationStatus | undefined> {
-  const stored = await findResult(access, scope.namespace, id, scope.signal ? { signal: scope.signal } : {})
-  if (!stored) return undefined
+/** By its result or, where there is none (a sync call, or one of long ago), by its record. */
+async function whereEnded({ access }: StatusSources, id: string, scope: Scope): Promise<InvocationStatus | undefined> {
+  const { namespace, signal } = scope
+  const [stored, execution] = await Promise.all([
+    findResult(access, namespace, id, signal ? { signal } : {}),
+    findExecution(access, namespace, id),
+  ])
+  if (!stored && !execution) return undefined
+  const known = { invocationId: id, namespace, ...(execution ? { execution } : {}) }
+  if (!stored) return { ...known, ...ofRecord(execution as ExecutionRecord) }
   const headers = headersOf(stored.lines)
   const failed = headers.has(Header.errorCode) || headers.has(Header.serviceErrorCode)
   const error = failed ? errorFromReply((name) => headers.get(name), stored.data) : undefined
   const version = headers.get(Header.version)
   return {
-    invocationId: id,
-    namespace: scope.namespace,
+    ...known,
     status: finalStatus(error),
     ...attemptIn(headers),
     ...(version === undefined ? {} : { version }),
     ...(error === undefined ? {} : { error }),
+  }
+}
+
+function ofRecord({
+  status,
+  attempt,
+  version,
+  error,
+}: ExecutionRecord): Pick<InvocationStatus, "status" | "attempt" | "version" | "error"> {
+  return {
+    status,
+    attempt,
+    ...(version === undefined ? {} : { version }),
+    ...(error === undefined ? {} : { error: FnError.fromData(error) }),
   }
 }
 

@@ -1,5 +1,5 @@
 import { FnError, Header, newId, type WireEvent } from "@fn/core"
-import { keyedInvocationId } from "@fn/queue"
+import { type ExecutionRecord, keyedInvocationId, recordExecution } from "@fn/queue"
 import { until } from "@fn/testing"
 import { describe, expect, test } from "@jest/globals"
 import { startDurablePlatform } from "../../test/platform.js"
@@ -287,6 +287,31 @@ describe("R-IV-5: status", () => {
     const id = newId()
     await platform.queue.fail(id, FnError.of("FUNCTION_TIMEOUT", "too slow"))
     expect(await platform.client.status(id)).toMatchObject({ status: "timed_out", error: { reason: "FUNCTION_TIMEOUT" } })
+  })
+
+  test("of one that left only its record is that of the record", async () => {
+    await using platform = await startDurablePlatform()
+    const id = newId()
+    const error = { code: "unavailable", reason: "FUNCTION_CRASHED", message: "it died", retryable: true } as const
+    const record: ExecutionRecord = {
+      schema: 1,
+      id,
+      namespace: "default",
+      name: "charge",
+      version: "1.2.0",
+      host: "h1",
+      status: "failed",
+      attempt: 1,
+      durable: false,
+      endedAt: "2026-11-20T10:00:00.000Z",
+      durationMs: 5,
+      eventsOut: 0,
+      error,
+    }
+    await recordExecution(platform.queue.access, record)
+    const status = await platform.client.status(id)
+    expect(status).toMatchObject({ status: "failed", attempt: 1, version: "1.2.0", execution: record })
+    expect(status.error?.toData()).toEqual(error)
   })
 
   test("of one that was stored without an id is found by its sequence", async () => {
