@@ -1,6 +1,6 @@
 /** The consumer of one function's part of the queue, and what else is asked of the stream. docs/protocol.md#queue */
 import { FnError } from "@fn/core"
-import { JsCode, requestApi } from "@fn/nats"
+import { deleteMessage as deleteStored, JsCode, requestApi } from "@fn/nats"
 import type { QueueAccess } from "@fn/queue"
 import type { ResolvedQueueSettings } from "./settings.js"
 
@@ -86,16 +86,9 @@ export async function deleteConsumer({ inbox, names, jsDomain }: QueueAccess, co
 }
 
 /** Takes a message out of the queue; nothing happens if it is gone. */
-export async function deleteMessage({ inbox, names, jsDomain }: QueueAccess, seq: number): Promise<void> {
-  try {
-    await requestApi(inbox, `STREAM.MSG.DELETE.${names.queue}`, { jsDomain, body: { seq, no_erase: true } })
-  } catch (thrown) {
-    if (!hasCode(thrown, JsCode.noMessage) && !hasCode(thrown, SEQUENCE_NOT_FOUND)) throw thrown
-  }
+export function deleteMessage({ inbox, names, jsDomain }: QueueAccess, seq: number): Promise<void> {
+  return deleteStored(inbox, names.queue, seq, { jsDomain })
 }
-
-/** Deleting what is not there is this error, and not `noMessage`. */
-const SEQUENCE_NOT_FOUND = 10_043
 
 interface StreamState {
   readonly total?: number
