@@ -47,6 +47,7 @@ import type { InstanceStarter } from "./instances/instance.js"
 import { createModuleStarter } from "./instances/module/module-starter.js"
 import { createPluginStarter } from "./instances/plugin/plugin-starter.js"
 import { InstancePool } from "./instances/pool.js"
+import { createWasmStarter } from "./instances/wasm/wasm-starter.js"
 import { DEFAULT_LIMITS, type RuntimeLimits, type RuntimeOptions } from "./options.js"
 import { HandOverDesk } from "./overflow/hand-over-desk.js"
 import { CallOverflow } from "./overflow/overflow.js"
@@ -144,6 +145,7 @@ export class RuntimeService implements AsyncDisposable {
           maxOutputBytes: this.#limits.outputBytes,
         }),
       ],
+      ["wasm", createWasmStarter({ spares: this.#limits.spares, maxOutputBytes: this.#limits.outputBytes })],
     ])
     this.#dispatcher = new Dispatcher({
       open: (fn, version) => this.#open(fn, version),
@@ -287,9 +289,9 @@ export class RuntimeService implements AsyncDisposable {
   async #drain(graceMs: number): Promise<void> {
     if (this.#phase === "closed") return
     this.#enter("draining")
+    this.#queue?.stop()
     await this.#service?.stop()
     this.#overflow.close("draining")
-    this.#queue?.stop()
     await this.#leaveSubjects()
     const abort = new AbortController()
     const timer = setTimeout(() => abort.abort(), graceMs)

@@ -15,6 +15,8 @@ const EVENT_MEMBERS: ReadonlySet<string> = new Set([
 ])
 const ATTRIBUTE_NAME = /^[a-z0-9]+$/
 const MAX_ATTRIBUTE_BYTES = 64 * 1024
+/** Events that one answer may have; a stream has no such limit. */
+export const MAX_EVENTS = 10_000
 /** What a failed program says about it is no longer than this. */
 export const MAX_FAILURE_BYTES: number = 64 * 1024
 

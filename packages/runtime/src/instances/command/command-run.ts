@@ -11,12 +11,12 @@ import { join } from "node:path"
 import type { Readable } from "node:stream"
 import { FnError, functionSource, type Logger, messageOf, type WireEvent } from "@fn/core"
 import { type Child, describeExit, type ExitInfo, spawnChild } from "@fn/process"
-import type { FunctionDefinition } from "@fn/registry"
 import { stdinOf, variablesOf } from "../../stdio/input.js"
-import { tooMany } from "../../stdio/output-event.js"
+import { MAX_EVENTS, tooMany } from "../../stdio/output-event.js"
 import { OutputReader, outputLimit } from "../../stdio/output-reader.js"
 import { programError } from "../../stdio/program-error.js"
 import { ProgramLog } from "../../stdio/program-log.js"
+import { resultType } from "../../stdio/result-type.js"
 import type { Execution, InstanceSpec } from "../instance.js"
 import { within } from "../plugin/within.js"
 import { notExecutable } from "./program-file.js"
@@ -37,8 +37,6 @@ export interface CommandProgram {
   readonly maxOutputBytes: number
 }
 
-/** Events that one answer may have; a stream has no such limit. */
-const MAX_EVENTS = 10_000
 /** A process that escaped its group can hold the pipes open: nothing for this long after the end, and they are closed. */
 const SILENCE_MS = 250
 /** What is said of how much stdout was when the program failed. */
@@ -215,10 +213,4 @@ export class CommandRun {
       this.#logger.warn("the execution's folder cannot be removed", { folder, error: messageOf(thrown) })
     }
   }
-}
-
-/** Type of what has none: the one that the function emits, if it says so and it is one. */
-function resultType({ emits }: FunctionDefinition): string {
-  const [only, ...more] = emits ?? []
-  return only !== undefined && more.length === 0 && !only.endsWith("*") ? only : "fn.result"
 }
