@@ -310,7 +310,8 @@ export class FunctionLane implements LaneRunner {
     const retry = this.#fn.versions.get(trace?.version ?? this.#fn.record.activeVersion)?.pool.definition.retry
     if (!settings.spilled && isHostLocal(error)) {
       this.#averseUntil = Date.now() + AVERSION_MS
-      return this.#worker.putOff(delivery, 0)
+      this.#worker.putOff(delivery, 0)
+      return this.#worker.tellOthers()
     }
     const isLast = settings.spilled || attempt >= (this.#settings?.attempts ?? 1) || isPermanent(error, retry)
     if (isLast) return void this.#finish(delivery, failure(error), trace)

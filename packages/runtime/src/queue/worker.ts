@@ -6,7 +6,7 @@
  * fails for want of one. Neighbours: lane.ts runs what comes, pull.ts asks the server, queue.ts says when there is work.
  */
 import { FnError, type FunctionRef, type Logger, messageOf } from "@fn/core"
-import { nak, type RawMsg, working } from "@fn/nats"
+import { nak, publishRaw, type RawMsg, working } from "@fn/nats"
 import type { QueueAccess } from "@fn/queue"
 import { ensureConsumer, INACTIVE_MS, type QueueLane } from "./consumer.js"
 import { Delivery, deliveryInfo } from "./delivery.js"
@@ -220,8 +220,17 @@ export class Worker {
   handBack(): void {
     this.stop()
     for (const delivery of this.#held.values()) this.#nak(delivery, 0)
+    if (this.#held.size > 0) this.tellOthers()
     this.#held.clear()
     clearInterval(this.#lease)
+  }
+
+  /** Tells the other hosts that there is work which this one gave back: the server tells only of what is stored. */
+  tellOthers(): void {
+    const { nc, names } = this.#options.access
+    const { wakeAll, queueAll } = names.subjects
+    const subject = wakeAll.slice(0, -1) + this.lane.subject.slice(queueAll.length - 1)
+    this.#tell(() => publishRaw(nc, subject, undefined))
   }
 
   #pump(): void {

@@ -60,6 +60,7 @@ export async function startQueuePlatform(options: PlatformOptions = {}): Promise
   const nc = await server.connect()
   const access: QueueAccess = { nc, inbox: new ReplyInbox(nc), names: queueNames() }
   const hosts: RuntimeService[] = []
+  const hostConnections: NatsConnection[] = []
   const folders: AsyncDisposable[] = []
   const lines: LogLine[] = []
   const logger = createLogger((level, message, fields) => lines.push({ level, message, fields }))
@@ -75,12 +76,16 @@ export async function startQueuePlatform(options: PlatformOptions = {}): Promise
       folders.push(folder)
       const limits = { spares: false, ...more.limits }
       const builtins = options.builtins ?? {}
-      const host = await startRuntime({ nc: await server.connect(), registry, dataDir: folder.path, logger, builtins, ...more, limits })
+      const hostNc = more.nc ?? (await server.connect())
+      hostConnections.push(hostNc)
+      const host = await startRuntime({ nc: hostNc, registry, dataDir: folder.path, logger, builtins, ...more, limits })
       hosts.push(host)
       return host
     },
     deploy: async (name, manifest = {}) => {
       await registry.deploy({ name, language: "js", runtime: "builtin", ...manifest }, { awaitServed: false })
+      // The memory registry tells hosts at once; a round trip of each makes its subscription known to the server.
+      await Promise.all(hostConnections.filter((host) => !host.isClosed()).map((host) => host.flush()))
     },
     enqueue: async (name, { id = newId(), lines: more = "", data = '{"n":1}', namespace = "default" } = {}) => {
       const ids = headerLine(Header.invocationId, id) + headerLine("Nats-Msg-Id", id)
