@@ -1,6 +1,6 @@
 import { until } from "@fn/testing"
 import { describe, expect, test } from "@jest/globals"
-import type { Msg } from "@nats-io/transport-node"
+import { headers, type Msg } from "@nats-io/transport-node"
 import { failure, header } from "../test-host.js"
 import { callOn, Gate, startTestHosts, type TestHosts } from "./hosts.js"
 
@@ -43,18 +43,64 @@ describe("R-IV-6: calls beyond what may wait on a host", () => {
     expect(seq).toBeGreaterThan(0)
     expect(third.messages[0]?.data).toHaveLength(0)
 
-    const { subject, headers, payload } = await stored(hosts, seq)
+    const { subject, headers: stamps, payload } = await stored(hosts, seq)
     expect([subject, payload]).toEqual(["function.queue.default.gate", '{"n":3}'])
-    expect(headers.get("Fn-Spilled")).toBe("1")
-    expect(headers.get("Fn-Invocation-Id")).toBe("spilled")
-    expect(headers.get("Fn-Reply-To")).toMatch(/^_INBOX\.test\./)
-    expect(headers.get("Fn-Accept")).toBe("started, structured")
-    expect(headers.get("ce-type")).toBe("fn.request")
-    expect(Number(headers.get("Fn-Timeout-Ms"))).toBeLessThanOrEqual(20_000)
+    expect(stamps.get("Fn-Spilled")).toBe("1")
+    expect(stamps.get("Fn-Invocation-Id")).toBe("spilled")
+    expect(stamps.get("Fn-Reply-To")).toMatch(/^_INBOX\.test\./)
+    expect(stamps.get("Fn-Accept")).toBe("started, structured")
+    expect(stamps.get("ce-type")).toBe("fn.request")
+    expect(Number(stamps.get("Fn-Timeout-Ms"))).toBeLessThanOrEqual(20_000)
     const question = JSON.stringify({ function: "default/gate", invocationId: "spilled" })
     expect((await hosts.nc.request("function.status.a", question)).json()).toMatchObject({ runningInvocation: false })
     gate.open()
     for (const { reply } of calls) expect(outcome(await reply)).toBe("done")
+    expect((await third.reply).json()).toMatchObject({ type: "done", data: "a" })
+    expect(gate.ids.filter((id) => id === "spilled")).toHaveLength(1)
+  }, 30_000)
+
+  test("tell their callers who runs them, and are answered like any call, without reply subject on function.result", async () => {
+    await using hosts = await startTestHosts()
+    const { gate, calls } = await startBusy(hosts)
+    const results: Msg[] = []
+    hosts.nc.subscribe("function.result.silent", { callback: (_error, msg) => void results.push(msg) })
+    const third = callOn(hosts.nc, "function.js.gate", { "Fn-Accept": "started", "Fn-Invocation-Id": "spilled" })
+    const silent = headers()
+    silent.set("Fn-Invocation-Id", "silent")
+    hosts.nc.publish("function.js.gate", "{}", { headers: silent })
+    await until(() => third.messages.length === 1, { name: "the call to be queued" })
+    const runs = (id: string) => () => {
+      if (!gate.ids.includes(id)) gate.release()
+      return gate.ids.includes(id)
+    }
+    await until(runs("spilled"), { name: "the stored call to run", timeoutMs: 10_000 })
+    await until(() => third.messages.some((msg) => header(msg, "Fn-Started") === "a"), { name: "its caller to hear of a" })
+    const question = JSON.stringify({ function: "default/gate", invocationId: "spilled" })
+    expect((await hosts.nc.request("function.status.a", question)).json()).toMatchObject({ runningInvocation: true })
+    gate.open()
+    expect(outcome(await third.reply)).toBe("done")
+    expect(third.messages.map((msg) => ["Fn-Queued", "Fn-Started", "Fn-Events"].find((name) => header(msg, name)))).toEqual([
+      "Fn-Queued",
+      "Fn-Started",
+      "Fn-Events",
+    ])
+    await until(() => results.length === 1, { name: "the result of the call without reply subject" })
+    expect(outcome(results[0] as Msg)).toBe("done")
+    for (const { reply } of calls) expect(outcome(await reply)).toBe("done")
+    expect(new Set(gate.ids).size).toBe(4)
+  }, 30_000)
+
+  test("are not run when their caller has cancelled them in the queue", async () => {
+    await using hosts = await startTestHosts()
+    const { gate, calls } = await startBusy(hosts)
+    const third = callOn(hosts.nc, "function.js.gate", { "Fn-Accept": "started", "Fn-Invocation-Id": "spilled" })
+    await until(() => third.messages.length === 1, { name: "the call to be queued" })
+    hosts.nc.publish("function.cancel.default.spilled.queued")
+    await hosts.nc.flush()
+    gate.open()
+    expect(outcome(await third.reply)).toBe("cancelled CANCELLED")
+    for (const { reply } of calls) expect(outcome(await reply)).toBe("done")
+    expect(gate.ids).not.toContain("spilled")
   }, 30_000)
 
   test("are refused with the cause where no stream takes them", async () => {
