@@ -1,9 +1,9 @@
-import { FnError, Header, type LoadReport } from "@fn/core"
-import { publishRaw } from "@fn/nats"
+import { FnError, Header } from "@fn/core"
 import { keyedInvocationId } from "@fn/queue"
 import { until } from "@fn/testing"
 import { describe, expect, test } from "@jest/globals"
 import { startDurablePlatform } from "../../test/platform.js"
+import { connectClient } from "../index.js"
 
 const asked = { specversion: "1.0", id: "1", source: "/test", type: "test.asked" } as const
 const event = { ...asked, data: { n: 1 } }
@@ -152,24 +152,21 @@ describe("R-IV-5: invokeAsync", () => {
     expect(await client.invokeAsync("refund", event, { idempotencyKey: "order 1 / größe" })).not.toBe(id)
   })
 
-  test("a function's own maxPending is held against what hosts last reported", async () => {
+  test("IV-7: a function's own maxPending holds for every caller, softly: what waits is counted once a second", async () => {
     await using platform = await startDurablePlatform()
-    const { client } = platform
-    await platform.deploy("charge", { maxPending: 3 })
-    const nc = await platform.server.connect()
-    const report = async (queued: number): Promise<void> => {
-      const load = { function: "default/charge", slots: 1, freeSlots: 0, waiting: 0, queued }
-      const said: LoadReport = { host: "h1", phase: "ready", functions: [load] }
-      publishRaw(nc, "function.status.h1.load", JSON.stringify(said))
-      publishRaw(nc, "function.status.h1.load", "no report")
-      await nc.flush()
-    }
-    await client.invokeAsync("charge", event) // nothing is known yet
-    await report(3)
+    const { client, queue, server } = platform
+    await platform.deploy("charge", { maxPending: 2 })
+    await using other = await connectClient({ nc: await server.connect(), registry: platform.registry })
+    await client.invokeAsync("charge", event)
+    await client.invokeAsync("charge", event)
+    // Its first look is exact.
+    await expect(other.invokeAsync("charge", event)).rejects.toMatchObject({ code: "resource_exhausted", reason: "QUEUE_FULL" })
+    await expect(other.invoke("charge", event, { idempotencyKey: "k" })).rejects.toMatchObject({ reason: "QUEUE_FULL" })
     await until(async () => (await refusalOf(client.invokeAsync("charge", event)))?.reason === "QUEUE_FULL", { name: "a refusal" })
-    await report(2)
-    await until(async () => (await refusalOf(client.invokeAsync("charge", event))) === undefined, { name: "room" })
-  })
+    const waiting = await queue.waiting("charge")
+    for (const _ of waiting) await queue.take("charge")
+    await until(async () => (await refusalOf(other.invokeAsync("charge", event))) === undefined, { name: "room" })
+  }, 20_000)
 })
 
 describe("OB-1: instruments", () => {

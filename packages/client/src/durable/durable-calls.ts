@@ -18,7 +18,7 @@ import {
 import { abortError, type OngoingCall } from "../call.js"
 import type { CallTarget, CallTargets } from "../call-target.js"
 import type { CarriedData, ClaimCheck } from "../claim-check.js"
-import type { FunctionDirectory, KnownFunction } from "../function-directory.js"
+import type { FunctionDirectory } from "../function-directory.js"
 import type { Hosts } from "../hosts.js"
 import type { CallOptions, RefInput } from "../options.js"
 import { readReply } from "../reply.js"
@@ -62,7 +62,7 @@ export class DurableCalls {
   constructor(parts: DurableParts) {
     this.#parts = parts
     this.#waits = new ResultWaits(parts.access, parts.connection)
-    this.#depths = new QueueDepths(parts.access.nc, parts.access.names.subjects.loadAll)
+    this.#depths = new QueueDepths(parts.access)
   }
 
   /** Whether nothing is under way. */
@@ -138,7 +138,6 @@ export class DurableCalls {
   /** Ends what is under way. */
   close(): void {
     this.#waits.close(FnError.of("CANCELLED", "the client was closed"))
-    this.#depths.close()
   }
 
   async #keyed(
@@ -173,7 +172,7 @@ export class DurableCalls {
   ): Promise<void> {
     const { access, claimCheck, directory } = this.#parts
     const fn = await directory.find(target.ref, target.key)
-    this.#checkDepth(fn)
+    await this.#depths.check(fn)
     const head = ACCEPT + invocationLines(settings) + binaryHeaderLines(wire.attributes)
     let carried: CarriedData = { body: wire.data ?? NOTHING, bodyLines: "", payload: undefined }
     if (claimCheck.isLarge(head, carried.body)) {
@@ -192,12 +191,6 @@ export class DurableCalls {
       if (carried.payload !== undefined && !MAY_BE_STORED.has(error.reason)) claimCheck.discard(carried.payload)
       throw error
     }
-  }
-
-  #checkDepth(fn: KnownFunction): void {
-    if (fn.maxPending === undefined) return
-    const refusal = this.#depths.refusal(fn.key, fn.maxPending)
-    if (refusal) throw refusal
   }
 
   #startWait(namespace: string, id: string, options: { readonly timeoutMs: number; readonly signal?: AbortSignal }): ResultWait {

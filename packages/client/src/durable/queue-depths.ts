@@ -1,76 +1,73 @@
 /**
- * How long functions' queues are, as hosts report it: for `maxPending` below what the stream itself takes. A soft limit: reports are up to
- * a second old, and many callers may pass it together.
+ * How many invocations of a function wait: for a `maxPending` below what the stream itself takes. A soft limit. The stream is asked at most
+ * once a second for a function that has one, and many callers may pass it together in between.
  */
-import { FnError, type LoadReport } from "@fn/core"
-import type { NatsConnection, RawMsg } from "@fn/nats"
+import { FnError, type FunctionRef } from "@fn/core"
+import { requestApi } from "@fn/nats"
+import type { QueueAccess } from "@fn/queue"
+import type { KnownFunction } from "../function-directory.js"
 
-/** A report says nothing any more after this long: its host may be gone. */
-const FRESH_MS = 5_000
-/** Functions whose depth is remembered; the least recently reported goes first. */
+/** What was read is used so long, and read again meanwhile when it is older than a second. */
+const USABLE_MS = 5_000
+const REFRESH_MS = 1_000
+const READ_TIMEOUT_MS = 1_000
+/** Functions whose depth is remembered; the least recently read goes first. */
 const MAX_REMEMBERED = 4_096
 
 interface Depth {
-  readonly queued: number
+  readonly waiting: number
   readonly at: number
 }
 
-/** Listens from the first question on. */
+/** The depths that one client looks at. */
 export class QueueDepths {
-  readonly #nc: NatsConnection
-  readonly #subject: string
+  readonly #access: QueueAccess
   readonly #depths = new Map<string, Depth>()
-  #unsubscribe: (() => void) | undefined
+  readonly #reading = new Map<string, Promise<Depth>>()
 
-  /** `subject` is where hosts report their load. */
-  constructor(nc: NatsConnection, subject: string) {
-    this.#nc = nc
-    this.#subject = subject
+  constructor(access: QueueAccess) {
+    this.#access = access
   }
 
-  /** `QUEUE_FULL` when the last report says that `maxPending` invocations of `key` wait; undefined also when there was no report. */
-  refusal(key: string, maxPending: number): FnError | undefined {
-    this.#unsubscribe ??= this.#listen()
-    const depth = this.#depths.get(key)
-    if (!depth || depth.queued < maxPending || performance.now() - depth.at > FRESH_MS) return undefined
-    return FnError.of("QUEUE_FULL", `${depth.queued} invocations of ${key} wait already; it takes ${maxPending} (queue.maxPending)`)
+  /** @throws {FnError} resource_exhausted QUEUE_FULL when as many invocations of `fn` wait as it takes */
+  async check(fn: KnownFunction): Promise<void> {
+    const { key, maxPending } = fn
+    if (maxPending === undefined) return
+    let depth = this.#depths.get(key)
+    const ageMs = depth ? performance.now() - depth.at : Number.POSITIVE_INFINITY
+    if (!depth || ageMs > USABLE_MS) depth = await this.#read(fn)
+    else if (ageMs > REFRESH_MS) void this.#read(fn)
+    if (depth.waiting < maxPending) return
+    throw FnError.of("QUEUE_FULL", `${depth.waiting} invocations of ${key} wait already; it takes ${maxPending} (queue.maxPending)`)
   }
 
-  /** Stops listening. */
-  close(): void {
-    this.#unsubscribe?.()
-    this.#unsubscribe = undefined
+  #read(fn: KnownFunction): Promise<Depth> {
+    const reading = this.#reading.get(fn.key)
+    if (reading) return reading
+    const started = this.#ask(fn).then((waiting) => this.#remember(fn.key, waiting))
+    this.#reading.set(fn.key, started)
+    return started
   }
 
-  #listen(): () => void {
-    const subscription = this.#nc.subscribe(this.#subject, {
-      callback: (refused, msg) => {
-        // Without leave to listen nothing is known, and the stream's own limit is the limit.
-        if (!refused) this.#take(msg)
-      },
-    })
-    return () => subscription.unsubscribe()
+  #remember(key: string, waiting: number): Depth {
+    this.#reading.delete(key)
+    const depth = { waiting, at: performance.now() }
+    this.#depths.delete(key)
+    this.#depths.set(key, depth)
+    if (this.#depths.size > MAX_REMEMBERED) this.#depths.delete(this.#depths.keys().next().value as string)
+    return depth
   }
 
-  #take(msg: RawMsg): void {
-    const at = performance.now()
-    for (const { function: key, queued } of functionsOf(msg)) {
-      if (typeof key !== "string" || typeof queued !== "number") continue
-      this.#depths.delete(key)
-      this.#depths.set(key, { queued, at })
-    }
-    for (const key of this.#depths.keys()) {
-      if (this.#depths.size <= MAX_REMEMBERED) return
-      this.#depths.delete(key)
-    }
+  /** Never rejects: whoever may not ask, or gets no answer, is held to the stream's own limit alone. */
+  async #ask(ref: FunctionRef): Promise<number> {
+    const { inbox, names, jsDomain } = this.#access
+    const subject = names.subjects.queue(ref)
+    const request = { body: { subjects_filter: subject }, jsDomain, timeoutMs: READ_TIMEOUT_MS }
+    const info = await requestApi<QueueInfo>(inbox, `STREAM.INFO.${names.queue}`, request).catch(() => undefined)
+    return info?.state?.subjects?.[subject] ?? 0
   }
 }
 
-function functionsOf(msg: RawMsg): LoadReport["functions"] {
-  try {
-    const { functions } = msg.json<Partial<LoadReport>>()
-    return Array.isArray(functions) ? (functions as LoadReport["functions"]) : []
-  } catch {
-    return [] // not a host's: anybody who may publish there can send anything
-  }
+interface QueueInfo {
+  readonly state?: { readonly subjects?: Readonly<Record<string, number>> }
 }
