@@ -193,7 +193,7 @@ export class RuntimeService implements AsyncDisposable {
     const shared = { ...egress, dispatcher: this.#dispatcher, catalog: this.#catalog, replyPrefixes }
     this.#overflow = new CallOverflow({ ...shared, access, inbox: this.#inbox, waitFactor: this.#limits.waitFactor })
     const counter = (endpoint: string): EndpointCounter => this.#counter(endpoint)
-    this.#handOverDesk = new HandOverDesk({ ...shared, counter })
+    this.#handOverDesk = new HandOverDesk({ ...shared, counter, inbox: this.#inbox })
     this.#broadcasts = new Broadcasts({ ...shared, counter })
     if (options.queue !== false)
       this.#queue = new DurableQueue({

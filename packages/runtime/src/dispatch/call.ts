@@ -10,6 +10,8 @@ export interface Destination {
   readonly mode: EventMode
   /** The caller can read a reply whose body is stored apart. */
   readonly acceptsPayloadRef?: boolean
+  /** Its events are to come one by one: such a call may be handed over, but it is not stored. */
+  readonly stream?: boolean
 }
 
 /** Where the answer to a call goes. One of the two ends is called, once. Neither may throw. */

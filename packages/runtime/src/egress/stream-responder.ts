@@ -16,7 +16,7 @@ import {
   type WireEvent,
 } from "@fn/core"
 import { fromNatsError, isNoResponders, type RawMsg, type ReplyInbox, rawHeaders } from "@fn/nats"
-import type { Call, Responder } from "../dispatch/call.js"
+import type { Call, Destination, Responder } from "../dispatch/call.js"
 import type { EventMode } from "../ingress/request.js"
 import { callLines, publishReply, type Reply, streamEndReply, streamEventReply } from "./reply.js"
 import { type EgressOptions, type EndpointCounter, publishStarted } from "./responder.js"
@@ -28,6 +28,8 @@ export interface StreamOptions extends EgressOptions {
   /** The caller's inbox. */
   readonly reply: string
   readonly mode: EventMode
+  /** The call was handed over already, and goes nowhere else from here. Default false. */
+  readonly isFinal?: boolean
   /** Makes the function stop: nothing it yields can reach its caller any more. */
   readonly stop: (call: Call, reason: FnError) => void
 }
@@ -50,6 +52,11 @@ export class StreamResponder implements Responder {
 
   constructor(options: StreamOptions) {
     this.#options = options
+  }
+
+  get destination(): Destination | undefined {
+    const { reply, mode, isFinal } = this.#options
+    return isFinal ? undefined : { reply, mode, stream: true }
   }
 
   sinkOf(call: Call): EventSink {

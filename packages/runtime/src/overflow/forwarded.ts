@@ -10,9 +10,9 @@ export interface Forwarded {
 }
 
 /** See {@link Forwarded}. The event travels in binary mode unless that would turn a number or a boolean among its attributes into text. */
-export function forwarded(call: Call, { mode, acceptsPayloadRef }: Destination): Forwarded {
+export function forwarded(call: Call, { mode, acceptsPayloadRef, stream }: Destination): Forwarded {
   const { event, wantsStarted } = call
-  const words = [...(wantsStarted ? ["started"] : []), ...(acceptsPayloadRef ? ["payload-ref"] : []), mode]
+  const words = [...(wantsStarted ? ["started"] : []), ...(stream ? ["stream"] : []), ...(acceptsPayloadRef ? ["payload-ref"] : []), mode]
   const accept = headerLine(Header.accept, words.join(", "))
   if (hasOnlyTexts(event)) return { lines: accept + binaryHeaderLines(event.attributes), data: event.data ?? NOTHING }
   return { lines: accept + headerLine(Header.contentType, STRUCTURED_TYPE), data: Buffer.from(encodeStructured(event)) }

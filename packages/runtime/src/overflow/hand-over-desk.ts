@@ -4,13 +4,14 @@
  * Phases: open → drained. A call that is taken is told to its caller at once: until then it looked for it on the other host.
  */
 import { errorBody, errorHeaderLines, FnError, Header, headerLine, messageOf, readHeaderBlock } from "@fn/core"
-import { isReplySubject, publishLines, rawHeaders } from "@fn/nats"
+import { isReplySubject, publishLines, type ReplyInbox, rawHeaders } from "@fn/nats"
 import type { Msg, Subscription } from "@nats-io/transport-node"
 import type { Catalog } from "../catalog/catalog.js"
-import { Call } from "../dispatch/call.js"
+import { Call, type Responder } from "../dispatch/call.js"
 import type { Dispatcher } from "../dispatch/dispatcher.js"
 import { type HostedFunction, offeredSlots } from "../dispatch/hosted-function.js"
 import { type EgressOptions, type EndpointCounter, NatsResponder } from "../egress/responder.js"
+import { StreamResponder } from "../egress/stream-responder.js"
 import { Request } from "../ingress/request.js"
 import { timeoutOf } from "../ingress/timeout.js"
 
@@ -20,6 +21,7 @@ export interface HandOverDeskOptions extends EgressOptions {
   readonly catalog: Catalog
   readonly replyPrefixes: readonly string[]
   readonly counter: (endpoint: string) => EndpointCounter
+  readonly inbox: ReplyInbox
 }
 
 const NOTHING = new Uint8Array(0)
@@ -93,23 +95,33 @@ export class HandOverDesk {
 
   /** @throws {FnError} BAD_REPLY_SUBJECT, INVALID_EVENT, INVALID_REQUEST */
   #callOf(fn: HostedFunction, { replyTo }: Slip, msg: Msg): Call {
-    const { replyPrefixes, subjects, counter } = this.#options
+    const { replyPrefixes } = this.#options
     const request = new Request(rawHeaders(msg))
     const { invocationId } = request
     if (invocationId === undefined) throw FnError.of("INVALID_REQUEST", "a call that is handed over has an invocation id")
     if (replyTo !== undefined && !isReplySubject(replyTo, replyPrefixes))
       throw FnError.of("BAD_REPLY_SUBJECT", `this host does not answer to ${JSON.stringify(replyTo)}`)
-    const reply = replyTo ?? subjects.result(fn.ref.namespace, invocationId)
-    const responder = new FinalResponder(this.#options, counter(fn.record.language), reply, request.replyMode, request.acceptsPayloadRef)
     return new Call({
       invocationId,
       event: request.event(msg.data, msg.subject),
-      responder,
+      responder: this.#responder(fn, request, invocationId, replyTo),
       deadline: Date.now() + (request.timeoutMs ?? timeoutOf(fn)),
       version: request.version,
       hops: request.hops,
       wantsStarted: request.wantsStarted && replyTo !== undefined,
     })
+  }
+
+  #responder(fn: HostedFunction, request: Request, invocationId: string, replyTo: string | undefined): Responder {
+    const { subjects, dispatcher } = this.#options
+    const counter = this.#options.counter(fn.record.language)
+    const mode = request.replyMode
+    if (request.wantsStream && replyTo !== undefined) {
+      const stop = (call: Call, reason: FnError): void => void dispatcher.cancel(call.invocationId, reason)
+      return new StreamResponder({ ...this.#options, counter, reply: replyTo, mode, stop, isFinal: true })
+    }
+    const reply = replyTo ?? subjects.result(fn.ref.namespace, invocationId)
+    return new FinalResponder(this.#options, counter, reply, mode, request.acceptsPayloadRef)
   }
 }
 

@@ -62,6 +62,7 @@ export class Spill {
     const { destination } = call.responder
     const fn = call.fn as HostedFunction
     if (!destination) return full(fn, "only this host can answer the call")
+    if (destination.stream) return full(fn, "its caller wants a stream")
     if (performance.now() < this.#absentUntil && this.#absence) return full(fn, this.#absence.message, this.#absence)
     const sizeBytes = CALL_BYTES + (call.event.data?.length ?? 0)
     if (this.#pendingBytes + sizeBytes > MAX_PENDING_BYTES) return full(fn, "too many calls are on their way into the queue")
