@@ -29,6 +29,8 @@ export class Request {
   wantsStream = false
   /** The caller can read a reply whose body is stored apart. */
   acceptsPayloadRef = false
+  /** It is a dead letter that was sent back to the queue. */
+  isRedriven = false
   #payloadRef: string | undefined
   #payloadSize: number | undefined
   #payloadType: string | undefined
@@ -96,6 +98,9 @@ export class Request {
         return
       case Header.accept:
         return this.#accept(value)
+      case Header.redrivenFrom:
+        this.isRedriven = true
+        return
       case Header.payloadRef:
         this.#payloadRef = value
         return

@@ -2,6 +2,8 @@
 export interface PayloadClaim {
   readonly ref: string
   readonly sizeBytes: number
+  /** The data is that of the invocation which this one repeats: it has that one's name. */
+  readonly isRedriven?: boolean
 }
 
 /** Stored data while it is in this host's memory. */
@@ -14,7 +16,8 @@ export interface HeldPayload {
 /** Reads event data that was stored apart, no more of it at once than the host has room for. */
 export interface PayloadIntake {
   /**
-   * Waits for room, then reads. Only `obj:{payload bucket}/{invocationId}.in`, or `{invocationId}.{part}.in`, is read.
+   * Waits for room, then reads. Only `obj:{payload bucket}/{invocationId}.in`, or `{invocationId}.{part}.in`, is read; for an invocation
+   * that was redriven, with any id.
    * @throws {FnError} INVALID_REQUEST, PAYLOAD_TOO_LARGE (nothing is read then), PAYLOAD_NOT_FOUND, DEADLINE_EXCEEDED, JETSTREAM_UNAVAILABLE
    */
   read(claim: PayloadClaim, invocationId: string, deadline: number): Promise<HeldPayload>

@@ -69,11 +69,11 @@ export class StoredIntake implements PayloadIntake {
   }
 
   /** A caller's word makes this host read, and delete: never anything but the data of its own invocation. */
-  #refOf({ ref }: PayloadClaim, invocationId: string): PayloadRef {
+  #refOf({ ref, isRedriven }: PayloadClaim, invocationId: string): PayloadRef {
     const parsed = parsePayloadRef(ref)
     const [head, ...rest] = parsed.name.split(".")
-    const isOwn = parsed.bucket === this.#options.bucket && head === invocationId && rest.length <= 2 && rest.at(-1) === "in"
-    if (isOwn) return parsed
+    const isInput = parsed.bucket === this.#options.bucket && rest.length <= 2 && rest.at(-1) === "in"
+    if (isInput && (head === invocationId || isRedriven)) return parsed
     throw FnError.of(
       "INVALID_REQUEST",
       `${Header.payloadRef} must name ${invocationId}.in of ${this.#options.bucket}, not ${parsed.bucket}/${parsed.name}`,

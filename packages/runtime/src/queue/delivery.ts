@@ -93,7 +93,7 @@ export class Delivery implements QueuedInvocation {
   }
 
   get claim(): PayloadClaim | undefined {
-    return this.#request.payload
+    return claimOf(this.#request)
   }
 
   /** Whether who waits for its answer can read one that is stored apart. */
@@ -127,7 +127,7 @@ export class StoredInvocation implements QueuedInvocation {
     const { settings, request } = readHeaders(Buffer.from(`NATS/1.0\r\n${message.lines}\r\n`), message.seq)
     this.settings = settings
     this.mode = request.replyMode
-    this.claim = request.payload
+    this.claim = claimOf(request)
   }
 
   get invocationId(): string {
@@ -165,6 +165,11 @@ function readHeaders(block: Uint8Array | undefined, seq: number): { settings: In
   const request = new Request(block, (name, value) => takeInvocationHeader(settings, name, value))
   const { invocationId, version, timeoutMs, hops } = request
   return { settings: { ...settings, invocationId: invocationId ?? sequenceId(seq), version, timeoutMs, hops }, request }
+}
+
+/** Whoever redrives a dead letter gives it another id; its data keeps its name. */
+function claimOf({ payload, isRedriven }: Request): PayloadClaim | undefined {
+  return payload && isRedriven ? { ...payload, isRedriven } : payload
 }
 
 function ownLines(block: Uint8Array | undefined): string {

@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto"
 import { decodeBatch, newId } from "@fn/core"
 import { findMessage, ReplyInbox, requestApi } from "@fn/nats"
-import { enqueue, findResult, invocationLines, Payloads, payloadLines, type QueueAccess, queueNames } from "@fn/queue"
+import { enqueue, findResult, invocationLines, Payloads, payloadLines, type QueueAccess, queueNames, redriveDeadLetters } from "@fn/queue"
 import { setupPlatform } from "@fn/registry"
 import { until } from "@fn/testing"
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals"
@@ -17,6 +17,7 @@ describe("R-IV-9: events too large for a message", () => {
   let access: QueueAccess
   let payloads: Payloads
   const running: string[] = []
+  let broken = false
 
   beforeAll(async () => {
     host = await startTestHost({
@@ -33,8 +34,9 @@ describe("R-IV-9: events too large for a message", () => {
           if (ctx.attempt === 1) throw new Error("not yet")
           return { type: "size", data: { bytes: (event.data as Uint8Array).length, attempt: ctx.attempt } }
         },
-        broken: () => {
-          throw new TypeError("no luck")
+        mended: (event) => {
+          if (broken) throw new TypeError("no luck")
+          return { type: "size", data: { bytes: (event.data as Uint8Array).length } }
         },
         hold: async (event, ctx) => {
           running.push(event.id)
@@ -45,7 +47,7 @@ describe("R-IV-9: events too large for a message", () => {
     await setupPlatform(host.nc)
     for (const name of ["copy", "size", "two", "hold"]) await host.deployBuiltin(name)
     await host.deployBuiltin("flaky", { retry: { attempts: 3, initialMs: 1, maxMs: 1, jitter: false } })
-    await host.deployBuiltin("broken", { retry: { attempts: 1 } })
+    await host.deployBuiltin("mended", { retry: { attempts: 1 } })
     await host.deployModule("apart", MODULE)
     access = { nc: host.nc, inbox: new ReplyInbox(host.nc), names: queueNames() }
     payloads = new Payloads(access)
@@ -257,15 +259,24 @@ describe("R-IV-9: events too large for a message", () => {
     expect(await objects()).toContain(object)
   })
 
-  test("a dead letter keeps its data, so that it can be redriven", async () => {
-    const id = await queue("broken", randomBytes(LARGE))
+  test("a dead letter keeps its data: redriven, again and again, it has it until it succeeds", async () => {
+    broken = true
+    const id = await queue("mended", randomBytes(LARGE))
     const { lines } = await resultOf(id)
     expect(lines).toContain("Fn-Error-Reason: FUNCTION_THREW")
-    const letter = await until(() => findMessage(access.inbox, access.names.deadLetters, { lastOf: "function.dlq.default.broken" }), {
-      name: "dead letter",
-    })
-    expect(letter.lines).toContain(`Fn-Payload-Ref: obj:${BUCKET}/${id}.in`)
+    const redriven = async (): Promise<string> => {
+      const filter = { namespace: "default", name: "mended" }
+      await until(() => findMessage(access.inbox, access.names.deadLetters, { lastOf: "function.dlq.default.mended" }), {
+        name: "dead letter",
+      })
+      const [letter] = await redriveDeadLetters(access, filter)
+      return letter?.invocationId as string
+    }
+    expect((await resultOf(await redriven())).lines).toContain("Fn-Error-Reason: FUNCTION_THREW")
     expect(await objects()).toContain(`${id}.in`)
+    broken = false
+    expect(JSON.parse(Buffer.from((await resultOf(await redriven())).data).toString())).toEqual({ bytes: LARGE })
+    await gone(id)
   })
 
   test("where nothing can be stored apart, a caller gets what a message can carry, and else the reason", async () => {
