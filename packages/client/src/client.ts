@@ -7,6 +7,7 @@ import type { DurableClient } from "./durable/durable-client.js"
 import type { EventStream } from "./event-stream.js"
 import type { EventDataOf, EventInputOf, EventTypeOf, OutputOf, RefOf } from "./functions.js"
 import { NatsClient } from "./nats-client.js"
+import type { OperationsClient } from "./operations/operations-client.js"
 import type {
   BroadcastOptions,
   CallOptions,
@@ -27,7 +28,7 @@ export type InvokeResult<Event = CloudEvent> =
  * Invokes functions. `Functions` is `typeof import("./functions.js")` where the functions' types are at hand: then names, data and results
  * are checked by the compiler.
  */
-export interface Client<Functions = unknown> extends DurableClient<Functions>, AsyncDisposable {
+export interface Client<Functions = unknown> extends DurableClient<Functions>, OperationsClient, AsyncDisposable {
   /**
    * Runs a function with one event and gives its events: none, one or many.
    *

@@ -14,6 +14,7 @@ export type {
 export { DATA_EVENT_TYPE } from "./event-input.js"
 export type { EventStream } from "./event-stream.js"
 export type { EventDataOf, EventInputOf, EventTypeOf, FunctionsOf, OutputOf, RefOf } from "./functions.js"
+export type { DeadLetters, Executions, OperationsClient, Queue } from "./operations/operations-client.js"
 export type {
   BroadcastCallOptions,
   BroadcastOptions,

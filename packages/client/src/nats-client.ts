@@ -52,6 +52,8 @@ import { FunctionDirectory, type KnownFunction } from "./function-directory.js"
 import { Hosts } from "./hosts.js"
 import { LostCallWatch } from "./lost-call-watch.js"
 import { noHost, standing } from "./no-host.js"
+import { createOperations } from "./operations/operations.js"
+import type { DeadLetters, Executions, Queue } from "./operations/operations-client.js"
 import type {
   BroadcastOptions,
   CallOptions,
@@ -72,6 +74,9 @@ const MAX_SENDS = 3
 /** See {@link Client}. */
 export class NatsClient implements Client {
   readonly closed: Promise<undefined>
+  readonly executions: Executions
+  readonly deadLetters: DeadLetters
+  readonly queue: Queue
   readonly #nc: NatsConnection
   readonly #connection: ConnectionWatch
   readonly #inbox: ReplyInbox
@@ -113,6 +118,10 @@ export class NatsClient implements Client {
     this.#inbox = new ReplyInbox(nc)
     const names = queueNames(prefix || undefined)
     const access = { nc, inbox: this.#inbox, names, jsDomain: settings.jsDomain }
+    const { executions, deadLetters, queue } = createOperations(access, () => this.#checkReady())
+    this.executions = executions
+    this.deadLetters = deadLetters
+    this.queue = queue
     this.#subjects = names.subjects
     this.#directory = new FunctionDirectory(registry, this.#subjects)
     this.#hosts = new Hosts(nc, this.#inbox, this.#subjects)
