@@ -29,6 +29,7 @@ export interface QueuePlatform extends AsyncDisposable {
   readonly nc: NatsConnection
   readonly access: QueueAccess
   readonly lines: LogLine[]
+  readonly hosts: RuntimeService[]
   host(options?: Partial<RuntimeOptions>): Promise<RuntimeService>
   deploy(name: string, manifest?: Partial<FunctionManifest>): Promise<void>
   /** Stores an invocation and resolves with its id. */
@@ -71,6 +72,7 @@ export async function startQueuePlatform(options: PlatformOptions = {}): Promise
     nc,
     access,
     lines,
+    hosts,
     host: async (more = {}) => {
       const folder = await tempDir("fn-queue-")
       folders.push(folder)
