@@ -29,6 +29,7 @@ async function startPlatform(builtins: Readonly<Record<string, Builtin>> = {}) {
   const client = await connectClient({ nc: await server.connect(), registry })
   return {
     client,
+    runtime,
     [Symbol.asyncDispose]: async () => {
       await client.close()
       await runtime.close()
@@ -164,6 +165,35 @@ describe("R-IV-5: streams through the real runtime", () => {
     expect(performance.now() - killedAt).toBeLessThan(4_000)
     expect(count).toBeGreaterThanOrEqual(1_000)
   }, 60_000)
+
+  test("300 streams at once, each left somewhere else, leave nothing behind", async () => {
+    let running = 0
+    await using platform = await startPlatform({
+      ticks: async function* (event) {
+        running++
+        try {
+          for (let at = 0; at < (event.data as number); at++) yield { type: "tick", data: at }
+        } finally {
+          running--
+        }
+      },
+    })
+    const { client, runtime } = platform
+    const read = async (n: number): Promise<void> => {
+      const [ref, input, options] = n % 2 === 0 ? ["ticks", n, {}] : ["streams", { n }, { type: "count" }]
+      let expected = 0
+      for await (const { data } of client.stream(ref as string, input, { type: "count", ...(options as object) })) {
+        expect(data).toBe(expected++)
+        // A third of them to the end, a third somewhere in the middle, a third after the first.
+        if (n % 3 === 1 && expected > n / 2) break
+        if (n % 3 === 2) break
+      }
+      if (n % 3 === 0) expect(expected).toBe(n)
+    }
+    await Promise.all(Array.from({ length: 300 }, (_, n) => read(n)))
+    await until(() => running === 0 && runtime.status().running === 0, { name: "every execution to be over", timeoutMs: 20_000 })
+    expect(runtime.status().functions.map(({ crashes }) => crashes)).toEqual([0, 0])
+  })
 
   test("R-IV-4: a caller hears that its call has started, and then gets its result", async () => {
     let go: () => void = () => undefined

@@ -20,13 +20,6 @@ export interface ExecuteStreamOptions {
   readonly log: Logger
 }
 
-interface OpenCall {
-  /** What may still be sent of a call that streams. */
-  readonly credit: CreditWindow | undefined
-  /** Undefined while the handler has not been entered. */
-  running: RunningExecution | undefined
-}
-
 type Stream = ServerDuplexStream<plugin.HostEnvelope, plugin.PluginEnvelope>
 
 /** Frames are small beside their data. */
@@ -41,8 +34,8 @@ class ExecuteStream {
   readonly #stream: Stream
   readonly #options: ExecuteStreamOptions
   readonly #batch: EnvelopeBatch<plugin.PluginFrame>
-  /** Calls without a result yet. */
-  readonly #open = new Map<bigint, OpenCall>()
+  /** Calls without a result yet; undefined while the handler has not been entered. */
+  readonly #open = new Map<bigint, RunningExecution | undefined>()
   #logFloor = plugin.LogLevel.LOG_LEVEL_UNSPECIFIED
   #accepted = false
   #draining = false
@@ -79,10 +72,10 @@ class ExecuteStream {
       case "start":
         return this.#start(callId, frame.value)
       case "cancel":
-        return this.#open.get(callId)?.running?.cancel(cancelReason(frame.value.reason))
+        return this.#open.get(callId)?.cancel(cancelReason(frame.value.reason))
       case "credit":
         // That of the whole stream is for plugins that send output unasked.
-        return this.#open.get(callId)?.credit?.grant(frame.value.outputEvents)
+        return this.#open.get(callId)?.output?.credit.grant(frame.value.outputEvents)
       case "drain":
         this.#draining = true
         return this.#settle()
@@ -103,9 +96,8 @@ class ExecuteStream {
     if (this.#open.size >= this.#options.callCredit)
       return this.#refuse(callId, FnError.of("QUEUE_FULL", `more than ${this.#options.callCredit} calls at once`))
     const credit = start.outputWindow > 0 ? new CreditWindow(start.outputWindow) : undefined
-    const call: OpenCall = { credit, running: undefined }
-    this.#open.set(callId, call)
-    call.running = this.#options.executions.start(
+    this.#open.set(callId, undefined)
+    const running = this.#options.executions.start(
       this.#options.loaded,
       {
         event: start.event,
@@ -119,6 +111,8 @@ class ExecuteStream {
         failed: (error) => this.#end(callId, { status: statusFromError(error), events: [] }),
       },
     )
+    // A synchronous handler is over by now.
+    if (this.#open.has(callId)) this.#open.set(callId, running)
   }
 
   #refuse(callId: bigint, error: FnError): void {
@@ -149,7 +143,7 @@ class ExecuteStream {
   #hostIsGone(): void {
     this.#batch.close()
     const gone = FnError.of("CANCELLED", "the host is gone")
-    for (const { running } of this.#open.values()) running?.cancel(gone)
+    for (const running of this.#open.values()) running?.cancel(gone)
     this.#open.clear()
   }
 

@@ -50,6 +50,8 @@ export interface StreamedOutput {
 
 /** A running call. */
 export interface RunningExecution {
+  /** The way out, if it streams. */
+  readonly output: StreamedOutput | undefined
   cancel(reason: FnError): void
 }
 
@@ -87,7 +89,7 @@ export class Executions {
       return undefined
     }
     const context = contextOf(loaded, request)
-    const started = new StartedExecution(context, request.output?.credit)
+    const started = new StartedExecution(context, request.output)
     const slot = request.timeoutMs === undefined ? undefined : this.#deadlines.add(started, performance.now() + request.timeoutMs)
     this.#running.add(started)
     const end = (): void => {
@@ -96,21 +98,16 @@ export class Executions {
       context.abort(FnError.of("CANCELLED", "the execution is over"))
       if (this.#running.size === 0) this.#idle?.()
     }
-    run(
-      loaded,
-      event,
-      { context, output: request.output },
-      {
-        succeeded: (events) => {
-          end()
-          outcome.succeeded(events)
-        },
-        failed: (error) => {
-          end()
-          outcome.failed(error)
-        },
+    run(loaded, event, started, {
+      succeeded: (events) => {
+        end()
+        outcome.succeeded(events)
       },
-    )
+      failed: (error) => {
+        end()
+        outcome.failed(error)
+      },
+    })
     return started
   }
 
@@ -144,17 +141,17 @@ function contextOf({ fn, config, secrets }: LoadedFunction, { context, timeoutMs
 }
 
 class StartedExecution implements RunningExecution {
-  readonly #context: ExecutionContext
-  readonly #credit: CreditWindow | undefined
+  readonly context: ExecutionContext
+  readonly output: StreamedOutput | undefined
 
-  constructor(context: ExecutionContext, credit: CreditWindow | undefined) {
-    this.#context = context
-    this.#credit = credit
+  constructor(context: ExecutionContext, output: StreamedOutput | undefined) {
+    this.context = context
+    this.output = output
   }
 
   cancel(reason: FnError): void {
-    this.#context.abort(reason)
-    this.#credit?.close(reason)
+    this.context.abort(reason)
+    this.output?.credit.close(reason)
   }
 }
 
@@ -162,7 +159,7 @@ class StartedExecution implements RunningExecution {
 function run(
   { module, fn }: LoadedFunction,
   event: CloudEvent,
-  { context, output: streamed }: { context: ExecutionContext; output: StreamedOutput | undefined },
+  { context, output: streamed }: StartedExecution,
   outcome: ExecutionOutcome,
 ): void {
   const fail = (thrown: unknown): void => outcome.failed(failure(thrown, context))
