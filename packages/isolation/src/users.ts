@@ -4,6 +4,7 @@
  * A process claims a block of numbers for itself. The claim is a socket with an abstract name, of which the kernel lets only one exist: it is
  * gone with its process, however that ends. The numbers need no entry in the user database.
  */
+import { readFileSync } from "node:fs"
 import { createServer, type Server } from "node:net"
 import { FnError } from "@fn/core"
 
@@ -33,8 +34,12 @@ export class Users {
     this.#claim = claim
   }
 
-  /** Claims a block. @throws {FnError} ISOLATION_UNAVAILABLE when all are taken */
+  /** Claims a block. @throws {FnError} ISOLATION_UNAVAILABLE when all are taken, or when this process cannot give them */
   static async claim({ first = DEFAULT_FIRST, count = DEFAULT_COUNT }: UserRange = {}): Promise<Users> {
+    if (process.getuid?.() !== 0)
+      throw FnError.of("ISOLATION_UNAVAILABLE", "this process is not root, so that children run as its own user")
+    if (!isMapped(first, count))
+      throw FnError.of("ISOLATION_UNAVAILABLE", `there are no users ${first} to ${first + count - 1} in this user namespace`)
     for (let block = first; block < first + count; block += BLOCK) {
       const claim = await tryClaim(block)
       if (claim) return new Users(block, Math.min(BLOCK, first + count - block), claim)
@@ -62,6 +67,17 @@ export class Users {
   close(): Promise<void> {
     return new Promise((resolve) => this.#claim.close(() => resolve()))
   }
+}
+
+/** Whether the user namespace of this process has these numbers: lines of `first-inside first-outside count`. */
+function isMapped(first: number, count: number): boolean {
+  return readFileSync("/proc/self/uid_map", "utf8")
+    .trim()
+    .split("\n")
+    .some((line) => {
+      const [inside = 0, , size = 0] = line.trim().split(/\s+/).map(Number)
+      return first >= inside && first + count <= inside + size
+    })
 }
 
 function tryClaim(block: number): Promise<Server | undefined> {

@@ -1,10 +1,12 @@
 /** What every child gets and does not get, and how its start fails. */
 import { once } from "node:events"
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import type { Duplex } from "node:stream"
+import { findOnPath } from "@fn/process"
 import { describe, expect, test } from "@jest/globals"
+import { startIsolation } from "../src/index.js"
 import { can, launchShell, outcomeOf, runNode, runShell, testHost } from "./support/host.js"
 
 const host = testHost()
@@ -113,6 +115,30 @@ describe.each(levels)("PL-6: a child at level %s", (level) => {
   })
 })
 
+test.each(["bash", "dash", "busybox"])("the gate is any POSIX shell: %s", async (name) => {
+  const program = findOnPath(name)
+  if (program === undefined) return void console.warn(`SKIPPED: needs ${name}: children through that shell`)
+  const folder = mkdtempSync(join(tmpdir(), "fn-shell-"))
+  // Shells look at the name they are called by.
+  const shell = join(folder, "sh")
+  symlinkSync(program, shell)
+  chmodSync(folder, 0o755)
+  try {
+    await using isolation = await startIsolation({ shell })
+    const env = { LINES: "one\ntwo\n", QUOTED: `it's "here" $HOME`, IFS: "x", PATH: "/usr/bin:/bin", HOME: "/", TMPDIR: "/" }
+    const limits = { openFiles: 100, fileBytes: 1024 * 1024 }
+    const options = { level: "process", limits, env, acceptSoft: ["user", "kill", "handles"] } as const
+    const { stdout } = await runNode({ isolation, node: host.node }, "console.log(JSON.stringify(process.env))", options)
+    const { _, ...seen } = JSON.parse(stdout)
+    expect(seen).toEqual(env)
+    const child = await launchShell({ isolation, node: host.node }, "read -r _", { ...options, stdio: ["pipe", "pipe", "pipe"] })
+    expect((await child.verify()).filter(({ holds }) => !holds)).toEqual([])
+    await child.close({ graceMs: 0 })
+  } finally {
+    rmSync(folder, { recursive: true })
+  }
+})
+
 test("a process works in a folder of its own, which goes with it", async () => {
   if (!can("the folder of a process")) return
   const accept = { acceptSoft: ["user", "kill"] as const }
@@ -138,7 +164,6 @@ test("a sandbox shows the files it was granted, where it was told to", async () 
   if (!can("files of a sandbox", "bwrap")) return
   const folder = mkdtempSync(join(tmpdir(), "fn-grant-"))
   try {
-    const { chmodSync, mkdirSync } = await import("node:fs")
     chmodSync(folder, 0o755)
     writeFileSync(join(folder, "read.txt"), "content\n")
     mkdirSync(join(folder, "data"))

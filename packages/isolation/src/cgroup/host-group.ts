@@ -4,6 +4,7 @@
  * The name tells whose it is, so that groups of hosts that were killed are found and cleared by the next one. Neighbours: hierarchies.ts
  * finds the trees, child-group.ts is one child, sweep.ts clears what others left.
  */
+import { existsSync } from "node:fs"
 import { mkdir, readdir, readFile, rmdir } from "node:fs/promises"
 import { basename, dirname, join } from "node:path"
 import { messageOf } from "@fn/core"
@@ -109,8 +110,13 @@ class Builder {
   async #make(base: string): Promise<{ folder: string; controllers?: ReadonlySet<Controller> }> {
     const parent = join(base, PARENT)
     const folder = join(parent, this.#name)
+    // A mount that something else hides is in the list of mounts, too.
+    if (!existsSync(join(base, "cgroup.procs"))) throw new Error("there is no control group")
     await sweepStale(parent)
-    await mkdir(folder, { recursive: true })
+    await mkdir(parent).catch((thrown) => {
+      if ((thrown as NodeJS.ErrnoException).code !== "EEXIST") throw thrown
+    })
+    await mkdir(folder)
     return { folder }
   }
 

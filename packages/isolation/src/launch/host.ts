@@ -16,6 +16,8 @@ export interface HostOptions {
   readonly openedNetworks?: readonly string[]
   /** Path of bubblewrap. Default: the one on PATH. */
   readonly bubblewrap?: string
+  /** Path of a POSIX shell. Default `/bin/sh`. */
+  readonly shell?: string
 }
 
 /** Made by {@link createHost}. */
@@ -27,24 +29,24 @@ export interface Host {
   /** The system call filter of sandboxes, if there is one for this machine. */
   readonly seccomp: Buffer | undefined
   readonly group: HostGroup
-  /** User numbers to give away; only root has them. */
-  readonly users: Users | undefined
+  /** User numbers to give away; or why there are none. */
+  readonly users: Users | FnError
   readonly scratch: ScratchFolder
   readonly opened: BlockList
   /** Gives everything back; no child may be left. */
   close(): Promise<void>
 }
 
-/** @throws {FnError} INVALID_CONFIG for networks that are none, ISOLATION_UNAVAILABLE when user numbers have run out */
+/** @throws {FnError} INVALID_CONFIG for networks that are none */
 export async function createHost(options: HostOptions = {}): Promise<Host> {
   const opened = checkedNetworks(options.openedNetworks ?? [])
-  const users = isRoot() ? await Users.claim(options.users) : undefined
+  const users = await Users.claim(options.users).catch((thrown) => FnError.from(thrown, "failed_precondition", "ISOLATION_UNAVAILABLE"))
   const scratch = await createScratchFolder("fn-isolation-")
   // Children pass through it to the folder that is theirs; they cannot list it.
   await chmod(scratch.path, 0o711)
   const group = await HostGroup.create()
   return {
-    shell: "/bin/sh",
+    shell: options.shell ?? "/bin/sh",
     bubblewrap: options.bubblewrap ?? findOnPath("bwrap") ?? findOnPath("bwrap", "/usr/local/bin:/usr/bin:/bin"),
     seccomp: seccompFilter(),
     group,
@@ -54,7 +56,7 @@ export async function createHost(options: HostOptions = {}): Promise<Host> {
     close: async () => {
       await group.close()
       await scratch.remove()
-      await users?.close()
+      if (users instanceof Users) await users.close()
     },
   }
 }

@@ -16,6 +16,7 @@ import type { ChildGroup } from "../cgroup/child-group.js"
 import { hostProgram } from "../files/host-program.js"
 import { startEgressProxy } from "../network/egress-proxy.js"
 import { isStill, type SandboxIdentity } from "../sandbox-socket.js"
+import { Users } from "../users.js"
 import { bubblewrapOptions, encodeOptions } from "./bubblewrap.js"
 import { GATE_FAILED, gateLine, gateScript, type InheritedLimits } from "./gate.js"
 import type { Host } from "./host.js"
@@ -126,7 +127,7 @@ class Start {
 
   #takeUser(): void {
     const { users } = this.#host
-    if (!users) return
+    if (!(users instanceof Users)) return
     const uid = users.take()
     this.#uid = uid
     this.#resources.add(() => users.free(uid))
@@ -245,10 +246,16 @@ class Start {
     while (!(await this.#hasRun())) {
       // The first process stays bubblewrap's; its only child becomes the command.
       const [inner] = childrenOf(first)
-      if (inner !== undefined && runsAnother(inner, commandLine(first))) return inner
+      if (inner !== undefined && runsAnother(inner, commandLine(first)) && this.#isLimited(inner)) return inner
       await this.#orEnd(delay(LOOK_EVERY_MS))
     }
     return first // it was over before we saw it
+  }
+
+  /** Where the sandbox itself limits its processes, a program that does so runs before the command. */
+  #isLimited(pid: number): boolean {
+    const { innerPids } = this.#plan
+    return innerPids === undefined || readProcessLimits(pid).get("Max processes")?.hard === innerPids
   }
 
   /** Waits until the gate has become the command. */

@@ -49,7 +49,13 @@ async function probe(options: HostOptions): Promise<IsolationReport> {
   }
 }
 
+/** Once more before it is given up: on a busy machine a trial may take too long, and its answer holds for the life of this process. */
 async function tryMechanism(host: Host, name: MechanismName): Promise<Mechanism> {
+  const first = await tryOnce(host, name)
+  return first.available ? first : await tryOnce(host, name)
+}
+
+async function tryOnce(host: Host, name: MechanismName): Promise<Mechanism> {
   try {
     const reason = await TRIALS[name](host)
     const version = versionOf(host, name)

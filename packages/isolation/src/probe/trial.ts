@@ -21,7 +21,7 @@ export interface TrialOptions {
   readonly meanwhile?: (child: IsolatedProcess) => Promise<void>
 }
 
-const TRIAL_TIMEOUT_MS = 5_000
+const TRIAL_TIMEOUT_MS = 20_000
 let count = 0
 
 /** Runs a shell script as a child. Rejects with what kept it from starting. */

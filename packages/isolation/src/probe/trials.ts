@@ -3,10 +3,12 @@
  * with what was seen, or rejects with why the mechanism cannot be used here.
  */
 import { setTimeout as delay } from "node:timers/promises"
+import { FnError } from "@fn/core"
 import type { Controller } from "../cgroup/controllers.js"
 import type { IsolatedProcess } from "../isolated-process.js"
-import { type Host, isRoot } from "../launch/host.js"
+import type { Host } from "../launch/host.js"
 import { readStatus } from "../launch/proc.js"
+import { Users } from "../users.js"
 import type { MechanismName } from "./mechanism.js"
 import { tryScript } from "./trial.js"
 
@@ -14,10 +16,10 @@ const MEMORY_BYTES = 16 * 1024 * 1024
 /** Doubles a text until memory ends: up to 64 MiB, in case nothing stops it. */
 const EAT = "x=0123456789abcdef; n=0; while [ $n -lt 22 ]; do x=$x$x; n=$((n + 1)); done; echo survived"
 const PIDS = 8
-/** Twice as many processes as may be; they wait for the end of stdin, so they all end with the trial. */
-const FORK = "n=0; while [ $n -lt 16 ]; do cat <&0 >/dev/null & n=$((n + 1)); done; echo survived"
+/** Twice as many processes as may be. What is left of them is killed with the shell. */
+const FORK = "n=0; while [ $n -lt 16 ]; do sleep 10 & n=$((n + 1)); done; echo survived"
 const SPIN = "while :; do :; done"
-const SPIN_MS = 3_000
+const SPIN_MS = 5_000
 
 /** Looks around in a sandbox; says something only if it sees what it must not. */
 const LOOK_AROUND = `(echo x > /usr/fn-trial) 2>/dev/null && echo "it can write to /usr"
@@ -42,7 +44,7 @@ export const TRIALS: Readonly<Record<MechanismName, Trial>> = {
   },
 
   users: async (host) => {
-    if (!isRoot()) throw new Error("this process is not root, so that children run as its own user")
+    if (FnError.is(host.users)) throw host.users
     const { stdout } = await tryScript(host, `id -u; kill -0 ${process.pid} 2>/dev/null && echo "it may signal its host"`)
     return seen(/^\d+\s*$/.test(stdout) && Number(stdout) !== 0, `a child ran as user ${stdout.trim()}`, `a child said: ${stdout.trim()}`)
   },
@@ -122,7 +124,7 @@ export const TRIALS: Readonly<Record<MechanismName, Trial>> = {
   },
 
   "rlimit-nproc": async (host) => {
-    const plan = isRoot() ? { inherited: { "Max processes": PIDS } } : { level: "sandbox" as const, innerPids: PIDS }
+    const plan = host.users instanceof Users ? { inherited: { "Max processes": PIDS } } : { level: "sandbox" as const, innerPids: PIDS }
     const { stdout, stderr } = await tryScript(host, FORK, { plan })
     return seen(stdout === "" && /fork/i.test(stderr), "a child was refused a process", "a child over its limit was not refused")
   },
