@@ -92,7 +92,7 @@ describe("R-IV-6: what was stored in the queue", () => {
     await requestApi(platform.access.inbox, "STREAM.CREATE.EVENTS", { body: stream })
     await platform.deploy("emit")
     const live: string[] = []
-    platform.nc.subscribe("event.>", { callback: (_error, msg) => live.push(msg.subject) })
+    platform.nc.subscribe("event.>", { callback: (_error, msg) => void live.push(msg.subject) })
     await platform.nc.flush()
     const id = await platform.enqueue("emit")
     await platform.result(id)
@@ -148,7 +148,7 @@ describe("R-IV-6: what was stored in the queue", () => {
     await using platform = await startQueuePlatform({ builtins: { told: (_event, ctx) => ({ type: "ok", data: ctx.attempt }) } })
     await platform.deploy("told")
     const running: string[] = []
-    platform.nc.subscribe("function.execution.*.*.running.*", { callback: (_error, msg) => running.push(msg.string()) })
+    platform.nc.subscribe("function.execution.*.*.running.*", { callback: (_error, msg) => void running.push(msg.string()) })
     await platform.nc.flush()
     const id = await platform.enqueue("told")
     await platform.result(id)
