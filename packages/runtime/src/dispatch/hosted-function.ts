@@ -46,8 +46,9 @@ export class HostedFunction {
   readonly stats: FunctionStats = new FunctionStats()
   /** Open versions by version. */
   readonly versions: Map<string, OpenVersion> = new Map()
-  /** Invocations of it in the durable queue, as this host last heard. Kept by the queue worker. */
-  queued = 0
+  #queued = 0
+  /** Calls that this host has stored in the queue since it last heard how deep that is. */
+  storedSince = 0
   /** Versions that are being opened. */
   readonly opening: Map<string, Promise<OpenVersion>> = new Map()
 
@@ -56,6 +57,16 @@ export class HostedFunction {
     this.key = `${record.namespace}/${record.name}`
     this.record = record
     this.revision = revision
+  }
+
+  /** Invocations of it in the durable queue, as this host last heard. Kept by the queue worker. */
+  get queued(): number {
+    return this.#queued
+  }
+
+  set queued(depth: number) {
+    this.#queued = depth
+    this.storedSince = 0
   }
 
   /** Circuit breaker of the active version; undefined while that is not open on this host. Open: no call may come, nothing be pulled. */

@@ -28,7 +28,7 @@ describe("what a host knows of the others' slots", () => {
     expect(view.hasSlot(KEY)).toBe(true)
     now = TRUSTED_MS + 1
     expect(view.hasSlot(KEY)).toBe(false)
-    expect(view.others(KEY)).toEqual({ slots: 0, waiting: 0, queued: 0 })
+    expect(view.others(KEY)).toEqual({ hosts: 0, slots: 0, waiting: 0, queued: 0 })
   })
 
   test("a host that is gone, or full by now, gets no more calls", () => {
@@ -46,7 +46,7 @@ describe("what a host knows of the others' slots", () => {
     const view = new HostView(() => 0)
     view.take("a", load(0, { waiting: 3, queued: 100 }))
     view.take("b", load(0, { waiting: 4, queued: 90, slots: 8 }))
-    expect(view.others(KEY)).toEqual({ slots: 12, waiting: 7, queued: 100 })
+    expect(view.others(KEY)).toEqual({ hosts: 2, slots: 12, waiting: 7, queued: 100 })
   })
 
   test("saturated is: no slot free, and somebody waits", () => {

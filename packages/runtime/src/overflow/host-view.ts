@@ -16,6 +16,7 @@ interface Seen {
 
 /** What all other hosts together have for a function. */
 export interface OtherHosts {
+  hosts: number
   slots: number
   waiting: number
   /** Depth of the durable queue as the best informed of them knows it. */
@@ -65,9 +66,10 @@ export class HostView {
 
   /** What the other hosts together have. */
   others(key: string): OtherHosts {
-    const sum = { slots: 0, waiting: 0, queued: 0 }
+    const sum = { hosts: 0, slots: 0, waiting: 0, queued: 0 }
     for (const seen of this.#seen.get(key)?.values() ?? []) {
       if (!this.#isTrusted(seen)) continue
+      sum.hosts++
       sum.slots += seen.load.slots
       sum.waiting += seen.load.waiting
       sum.queued = Math.max(sum.queued, seen.load.queued)

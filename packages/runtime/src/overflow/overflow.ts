@@ -18,6 +18,9 @@ import { HostView, isSaturated, parseLoadReport } from "./host-view.js"
 import { LoadReporter } from "./load-reporter.js"
 import { Spill } from "./spill.js"
 
+/** A turn in the queue takes so much longer than its execution: it is asked for, delivered, answered and acknowledged. */
+const TURN_FACTOR = 1.1
+
 /** What overflow works with. */
 export interface CallOverflowOptions {
   readonly nc: NatsConnection
@@ -110,12 +113,14 @@ export class CallOverflow implements Overflow {
   #refusalOfQueue({ pool, waiting }: OpenVersion, fn: HostedFunction, leftMs: number): FnError | undefined {
     const others = this.#view.others(fn.key)
     const slots = pool.slots + others.slots
-    const queued = Math.max(fn.queued, others.queued) + this.#spill.pending(fn.key)
+    // What was stored since the queue was last heard of: the others have stored as much, for NATS spreads calls evenly.
+    const news = (fn.storedSince + this.#spill.pending(fn.key)) * (1 + others.hosts)
+    const queued = Math.max(fn.queued, others.queued) + news
     const maxPending = pool.definition.queue?.maxPending
     if (maxPending !== undefined && queued >= maxPending)
       return FnError.of("QUEUE_FULL", `${fn.key} is busy, and its queue has its maxPending of ${maxPending} invocations`)
     if (slots === 0) return FnError.of("QUEUE_FULL", `${fn.key} is busy: every slot is held by an execution that ignores its cancellation`)
-    const expectedMs = (pool.stats.averageMs * (queued + waiting.size + others.waiting + 1)) / slots
+    const expectedMs = (TURN_FACTOR * pool.stats.averageMs * (queued + waiting.size + others.waiting + 1)) / slots
     return expectedMs > leftMs ? tooLong({ pool }, expectedMs) : undefined
   }
 

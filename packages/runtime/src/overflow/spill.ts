@@ -115,8 +115,7 @@ export class Spill {
     const { access, subjects, logger, onStored } = this.#options
     this.#storing.delete(call.invocationId)
     const fn = call.fn as HostedFunction
-    // Until the queue itself says how deep it is: with the next delivery.
-    if (seq !== undefined) fn.queued++
+    if (seq !== undefined) fn.storedSince++
     if (!call.answered) {
       if (call.wantsStarted && seq !== undefined) call.responder.queued?.(call, seq)
       return onStored(call)
