@@ -1,6 +1,6 @@
 /**
- * Makes a checkout ready to run: installs what the lockfile says and builds every package. `npm run setup`; the other scripts call
- * `ensureSetup()` first. Needs Node and npm alone. What is up to date is skipped in a few milliseconds, by a stamp in node_modules:
+ * Makes a checkout ready to run: installs what the lockfile says and builds every package, and, run by itself, the system's programs that
+ * tests need. `npm run setup`; the other scripts call `ensureSetup()` first. Needs Node and npm alone. What is up to date is skipped in a few milliseconds, by a stamp in node_modules:
  * the hash of everything an install depends on, and the moment the last successful build began.
  */
 import { createHash } from "node:crypto"
@@ -9,6 +9,7 @@ import { join } from "node:path"
 import { packageFolders, readManifest, root, workFolder } from "./lib/paths.mjs"
 import { withProgress } from "./lib/progress.mjs"
 import { runLogged, tail } from "./lib/run.mjs"
+import { installSystemTools } from "./lib/system-tools.mjs"
 
 const MIN_NODE = [20, 19]
 const stampFile = join(root, "node_modules", ".fn-setup.json")
@@ -151,6 +152,7 @@ function isRunning(pid) {
 if (import.meta.filename === process.argv[1]) {
   try {
     await ensureSetup()
+    await installSystemTools({ logFile })
     process.stderr.write("Ready.\n")
   } catch (error) {
     process.stderr.write(`${error.message}\n`)
