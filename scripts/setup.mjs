@@ -1,7 +1,7 @@
 /**
- * Makes a checkout ready to run: installs what the lockfile says and builds every package, and, run by itself, the system's programs that
- * tests need. `npm run setup`; the other scripts call `ensureSetup()` first. Needs Node and npm alone. What is up to date is skipped in a few milliseconds, by a stamp in node_modules:
- * the hash of everything an install depends on, and the moment the last successful build began.
+ * Makes a checkout ready to run: installs what the lockfile says and builds every package. `npm run setup`, which also installs what of the
+ * system the tests need; the other scripts call `ensureSetup()` first. Needs Node and npm alone. What is up to date is skipped in a few
+ * milliseconds, by a stamp in node_modules: the hash of everything an install depends on, and the moment the last successful build began.
  */
 import { createHash } from "node:crypto"
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs"
