@@ -1,8 +1,9 @@
 import { homedir } from "node:os"
 import { join } from "node:path"
 import { type AppSpec, LOG_OPTIONS, type LogSettings } from "@fn/app"
-import { VERSION } from "@fn/runtime"
+import { type QueueDefaults, VERSION } from "@fn/runtime"
 import { z } from "zod"
+import { queueConfigSchema } from "./queue-config.js"
 
 /** Settings of the runtime-service, beside NATS. */
 export interface RuntimeServiceSettings extends LogSettings {
@@ -22,6 +23,8 @@ export interface RuntimeServiceSettings extends LogSettings {
   readonly spares: boolean
   /** An instance without calls for this long is stopped, ms. Default 300 000. */
   readonly idleMs: number
+  /** Settings of queues that functions do not set themselves. */
+  readonly queue: QueueDefaults
 }
 
 const wholeMs = z.coerce.number().int().min(0).max(86_400_000)
@@ -82,6 +85,12 @@ export const RUNTIME_SERVICE: AppSpec = {
       value: "ms",
       description: "stop an instance that had no call for so long (default 300000)",
       schema: wholeMs.default(300_000),
+    },
+    {
+      key: "queue",
+      value: "json",
+      description: "settings of the durable queue, for all functions and by language (a mapping in the file)",
+      schema: queueConfigSchema,
     },
     ...LOG_OPTIONS,
   ],

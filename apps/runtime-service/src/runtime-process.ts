@@ -35,8 +35,10 @@ export async function startRuntimeProcess(settings: RuntimeServiceSettings, nats
       instruments,
       dataDir: settings.dataDir,
       limits: { spares: settings.spares, idleMs: settings.idleMs },
+      queue: settings.queue,
       ...(settings.host === undefined ? {} : { host: settings.host }),
       ...(nats.prefix === undefined ? {} : { subjects: { functions: nats.prefix } }),
+      ...(nats.jsDomain === undefined ? {} : { jsDomain: nats.jsDomain }),
     })
     undo.push(() => runtime.close())
     const health = await startHealthServer({
