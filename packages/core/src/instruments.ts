@@ -9,6 +9,9 @@ export interface FunctionLabels {
   readonly runtime: RuntimeKind
 }
 
+/** Where a call went that found no free slot: to another host, into the durable queue, or back to its caller. */
+export type OverflowTarget = "host" | "queue" | "refused"
+
 /** What the packages measure, whoever collects it. @fn/metrics exports it to Prometheus; the default does nothing. */
 export interface Instruments {
   /** One execution ended. `code` is `ok` or what it failed with. */
@@ -17,6 +20,10 @@ export interface Instruments {
   coldStart(fn: FunctionLabels, durationMs: number): void
   /** An instance ended without being asked to. */
   crash(fn: FunctionLabels): void
+  /** A version that failed again and again is given a rest on this host. */
+  circuitOpened(fn: FunctionLabels): void
+  /** A call found no free slot, nor a place to wait for one here: where it went. */
+  overflowed(fn: FunctionLabels, to: OverflowTarget): void
   /** NATS messages the process handled. */
   messages(direction: "in" | "out", count: number): void
   /** A call ended in the client. */
@@ -28,6 +35,8 @@ export const noopInstruments: Instruments = {
   execution: () => undefined,
   coldStart: () => undefined,
   crash: () => undefined,
+  circuitOpened: () => undefined,
+  overflowed: () => undefined,
   messages: () => undefined,
   invocation: () => undefined,
 }

@@ -4,7 +4,7 @@
  * Every execution of every function comes through here, so the hot path only adds to plain numbers; prom-client gets to see them when
  * somebody scrapes.
  */
-import type { FunctionLabels, Instruments } from "@fn/core"
+import type { FunctionLabels, Instruments, OverflowTarget } from "@fn/core"
 import { collectDefaultMetrics, Registry } from "prom-client"
 import { lazyCounter, lazyHistogram, type Sample } from "./lazy-metrics.js"
 import { ClientSeries, FunctionSeries, type Outcome, type Outcomes, SeriesMap } from "./series.js"
@@ -77,6 +77,14 @@ class PromInstruments implements PrometheusInstruments {
     this.#seriesOf(fn).crashes++
   }
 
+  circuitOpened(fn: FunctionLabels): void {
+    this.#seriesOf(fn).circuitsOpened++
+  }
+
+  overflowed(fn: FunctionLabels, to: OverflowTarget): void {
+    this.#seriesOf(fn).overflowed[to]++
+  }
+
   messages(direction: "in" | "out", count: number): void {
     if (direction === "in") this.#messagesIn += count
     else this.#messagesOut += count
@@ -144,6 +152,20 @@ class PromInstruments implements PrometheusInstruments {
       registry,
       read: () => functions((series) => series.crashes),
     })
+    lazyCounter({
+      name: "fn_circuits_opened_total",
+      help: "Times a version was given a rest on this host because it failed again and again.",
+      labelNames,
+      registry,
+      read: () => functions((series) => series.circuitsOpened),
+    })
+    lazyCounter({
+      name: "fn_calls_overflowed_total",
+      help: "Calls that found no free slot and no place to wait: handed to another host, stored in the queue, or refused.",
+      labelNames: [...labelNames, "to"],
+      registry,
+      read: () => byTarget(this.#functions),
+    })
     lazyHistogram({
       name: "faas_invoke_duration_seconds",
       help: "How long executions took.",
@@ -191,6 +213,13 @@ interface Labelled {
 
 function* mapSamples<S extends Labelled, V>(all: Iterable<S>, value: (series: S) => V): Iterable<Sample<V>> {
   for (const series of all) yield { labels: series.labels, value: value(series) }
+}
+
+/** A sample for each way that calls took which found no free slot. */
+function* byTarget(all: Iterable<FunctionSeries>): Iterable<Sample<number>> {
+  for (const { labels, overflowed } of all)
+    for (const to of Object.keys(overflowed) as OverflowTarget[])
+      if (overflowed[to] > 0) yield { labels: { ...labels, to }, value: overflowed[to] }
 }
 
 /** A sample per outcome that occurred, and `ok` always, so that a rate has a start. */

@@ -1,4 +1,4 @@
-import { CODES, type Code, type FunctionLabels } from "@fn/core"
+import { CODES, type Code, type FunctionLabels, type OverflowTarget } from "@fn/core"
 import { Distribution } from "./distribution.js"
 
 /** How a call ended. */
@@ -17,6 +17,8 @@ export class FunctionSeries {
   readonly starts: Distribution = new Distribution()
   coldStarts = 0
   crashes = 0
+  circuitsOpened = 0
+  readonly overflowed: Record<OverflowTarget, number> = { host: 0, queue: 0, refused: 0 }
 
   constructor(fn: FunctionLabels) {
     this.labels = { namespace: fn.namespace, function: fn.name, version: fn.version, runtime: fn.runtime }

@@ -191,7 +191,13 @@ export class RuntimeService implements AsyncDisposable {
     })
     const replyPrefixes = options.replyPrefixes ?? REPLY_PREFIXES
     const shared = { ...egress, dispatcher: this.#dispatcher, catalog: this.#catalog, replyPrefixes }
-    this.#overflow = new CallOverflow({ ...shared, access, inbox: this.#inbox, waitFactor: this.#limits.waitFactor })
+    this.#overflow = new CallOverflow({
+      ...shared,
+      access,
+      inbox: this.#inbox,
+      instruments: this.#instruments,
+      waitFactor: this.#limits.waitFactor,
+    })
     const counter = (endpoint: string): EndpointCounter => this.#counter(endpoint)
     this.#handOverDesk = new HandOverDesk({ ...shared, counter, inbox: this.#inbox })
     this.#broadcasts = new Broadcasts({ ...shared, counter })
@@ -447,6 +453,7 @@ export class RuntimeService implements AsyncDisposable {
     if (breaker.phase === "closed") this.#logger.info("circuit closed", about)
     else
       this.#logger.warn(`circuit ${breaker.phase}`, { ...about, reason: breaker.lastFailure?.reason, error: breaker.lastFailure?.message })
+    if (breaker.phase === "open") this.#instruments.circuitOpened(pool.labels)
     // Its own pauses are over: otherwise the trial would be refused instead of made.
     if (breaker.phase === "half-open") pool.retryNow()
     this.#heedCircuit(fn)

@@ -25,7 +25,7 @@ export interface HandOverOptions {
   readonly view: HostView
   readonly logger: Logger
   /** The other host has the call now. */
-  readonly onTaken: (call: Call) => void
+  readonly onTaken: (open: OpenVersion, call: Call) => void
   /** It does not want it. */
   readonly onReturned: (open: OpenVersion, call: Call) => void
   /** It took the message and says nothing: the call may have run. */
@@ -65,7 +65,7 @@ export class HandOver {
         timeoutMs: Math.min(ANSWER_MS, leftMs),
       })
       const refusal = refusalIn(answer)
-      if (!refusal) return this.#options.onTaken(call)
+      if (!refusal) return this.#options.onTaken(open, call)
       view.isFull(fn.key, host)
       logger.debug("hand-over refused", { functionName: fn.ref.name, to: host, reason: refusal.reason })
     } catch (thrown) {

@@ -5,7 +5,7 @@
  * Phases: open (listens to load reports) → closed. Neighbours: dispatch/dispatcher.ts brings the calls, host-view.ts and
  * load-reporter.ts know the other hosts and tell them of this one, hand-over.ts and spill.ts move calls.
  */
-import { FnError, formatRef, type HostStatus, type Logger, messageOf, type Subjects } from "@fn/core"
+import { FnError, formatRef, type HostStatus, type Instruments, type Logger, messageOf, type Subjects } from "@fn/core"
 import type { ReplyInbox } from "@fn/nats"
 import type { QueueAccess } from "@fn/queue"
 import type { Msg, NatsConnection, Subscription } from "@nats-io/transport-node"
@@ -32,6 +32,7 @@ export interface CallOverflowOptions {
   readonly dispatcher: Dispatcher
   readonly replyPrefixes: readonly string[]
   readonly logger: Logger
+  readonly instruments: Instruments
   /** Calls that may wait here, per slot. */
   readonly waitFactor: number
 }
@@ -48,16 +49,22 @@ export class CallOverflow implements Overflow {
   constructor(options: CallOverflowOptions) {
     this.#options = options
     const { dispatcher, catalog } = options
-    const onLost = (call: Call, error: FnError): void => dispatcher.refuse(call, error)
     this.#reporter = new LoadReporter({ ...options, isServed: (fn) => catalog.served.get(fn.key) === fn })
     this.#handOver = new HandOver({
       ...options,
       view: this.#view,
-      onTaken: (call) => this.#taken(call),
+      onTaken: (open, call) => this.#taken(open, call),
       onReturned: (open, call) => dispatcher.takeBack(open, call),
-      onLost,
+      onLost: (call, error) => dispatcher.refuse(call, error),
     })
-    this.#spill = new Spill({ ...options, onStored: (call) => dispatcher.release(call), onRefused: onLost })
+    this.#spill = new Spill({
+      ...options,
+      onStored: (open, call) => {
+        options.instruments.overflowed(open.pool.labels, "queue")
+        dispatcher.release(call)
+      },
+      onRefused: (open, call, error) => this.#refuse(open, call, error),
+    })
   }
 
   /** Listens to the other hosts' reports from now on. */
@@ -96,16 +103,17 @@ export class CallOverflow implements Overflow {
       // While there is a backlog every other slot that gets free is the backlog's.
       const turns = (waiting.size + 1) * (fn.queued > 0 ? 2 : 1)
       const expectedMs = (pool.stats.averageMs * turns) / pool.slots
-      if (expectedMs > leftMs) return this.#refuse(call, tooLong(open, expectedMs))
+      if (expectedMs > leftMs) return this.#refuse(open, call, tooLong(open, expectedMs))
       waiting.add(call)
     } else {
-      const refusal = this.#refusalOfQueue(open, fn, leftMs) ?? this.#spill.store(call)
-      if (refusal) return this.#refuse(call, refusal)
+      const refusal = this.#refusalOfQueue(open, fn, leftMs) ?? this.#spill.store(open, call)
+      if (refusal) return this.#refuse(open, call, refusal)
     }
     this.#reporter.saturated(fn)
   }
 
-  #refuse(call: Call, error: FnError): void {
+  #refuse(open: OpenVersion, call: Call, error: FnError): void {
+    this.#options.instruments.overflowed(open.pool.labels, "refused")
     this.#options.dispatcher.refuse(call, error)
   }
 
@@ -125,8 +133,9 @@ export class CallOverflow implements Overflow {
   }
 
   /** The other host has it; if its caller has cancelled it meanwhile, that host must hear of it. */
-  #taken(call: Call): void {
-    const { nc, subjects, dispatcher, logger } = this.#options
+  #taken(open: OpenVersion, call: Call): void {
+    const { nc, subjects, dispatcher, logger, instruments } = this.#options
+    instruments.overflowed(open.pool.labels, "host")
     if (!call.answered) return dispatcher.release(call)
     const fn = call.fn as HostedFunction
     try {

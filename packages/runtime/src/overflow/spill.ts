@@ -7,7 +7,7 @@ import { FnError, formatRef, type Logger, messageOf, type Subjects } from "@fn/c
 import { isReplySubject, publishRaw } from "@fn/nats"
 import { enqueue, invocationLines, type QueueAccess } from "@fn/queue"
 import type { Call, Destination } from "../dispatch/call.js"
-import type { HostedFunction } from "../dispatch/hosted-function.js"
+import type { HostedFunction, OpenVersion } from "../dispatch/hosted-function.js"
 import { forwarded } from "./forwarded.js"
 
 /** The stream may be between two leaders for so long, ms. */
@@ -26,9 +26,9 @@ export interface SpillOptions {
   readonly replyPrefixes: readonly string[]
   readonly logger: Logger
   /** The queue has the call now. */
-  readonly onStored: (call: Call) => void
+  readonly onStored: (open: OpenVersion, call: Call) => void
   /** It does not. */
-  readonly onRefused: (call: Call, error: FnError) => void
+  readonly onRefused: (open: OpenVersion, call: Call, error: FnError) => void
 }
 
 /** See the head of this file. */
@@ -37,7 +37,7 @@ export class Spill {
   /** Calls that are not acknowledged yet, by function. */
   readonly #pending = new Map<string, number>()
   /** The same, by invocation. */
-  readonly #storing = new Map<string, Call>()
+  readonly #storing = new Map<string, { readonly open: OpenVersion; readonly call: Call }>()
   #pendingBytes = 0
   #absentUntil = 0
   #absence: FnError | undefined
@@ -53,12 +53,12 @@ export class Spill {
 
   /** The queue has delivered a call, to this host: it is stored, though the stream has not said so yet. */
   delivered(invocationId: string): void {
-    const call = this.#storing.get(invocationId)
-    if (call) this.#stored(call, undefined)
+    const storing = this.#storing.get(invocationId)
+    if (storing) this.#stored(storing.open, storing.call, undefined)
   }
 
   /** Starts storing a call; what becomes of it is told later. Undefined, or why it cannot be stored. */
-  store(call: Call): FnError | undefined {
+  store(open: OpenVersion, call: Call): FnError | undefined {
     const { destination } = call.responder
     const fn = call.fn as HostedFunction
     if (!destination) return full(fn, "only this host can answer the call")
@@ -66,15 +66,16 @@ export class Spill {
     if (performance.now() < this.#absentUntil && this.#absence) return full(fn, this.#absence.message, this.#absence)
     const sizeBytes = CALL_BYTES + (call.event.data?.length ?? 0)
     if (this.#pendingBytes + sizeBytes > MAX_PENDING_BYTES) return full(fn, "too many calls are on their way into the queue")
-    void this.#store(fn, call, destination, sizeBytes)
+    void this.#store(open, call, destination, sizeBytes)
     return undefined
   }
 
-  async #store(fn: HostedFunction, call: Call, destination: Destination, sizeBytes: number): Promise<void> {
+  async #store(open: OpenVersion, call: Call, destination: Destination, sizeBytes: number): Promise<void> {
     const { access, onRefused } = this.#options
+    const fn = call.fn as HostedFunction
     this.#pendingBytes += sizeBytes
     this.#pending.set(fn.key, this.pending(fn.key) + 1)
-    this.#storing.set(call.invocationId, call)
+    this.#storing.set(call.invocationId, { open, call })
     try {
       const leftMs = Math.max(1, Math.round(call.deadline - Date.now()))
       const { lines, data } = forwarded(call, destination)
@@ -84,10 +85,10 @@ export class Spill {
         data,
         timeoutMs: Math.min(STORE_MS, leftMs),
       })
-      if (this.#isStoring(call)) this.#stored(call, ack.seq)
+      if (this.#isStoring(call)) this.#stored(open, call, ack.seq)
     } catch (thrown) {
       const error = this.#refusal(fn, FnError.from(thrown))
-      if (this.#isStoring(call)) onRefused(call, error)
+      if (this.#isStoring(call)) onRefused(open, call, error)
     }
     if (this.#isStoring(call)) this.#storing.delete(call.invocationId)
     this.#pendingBytes -= sizeBytes
@@ -108,17 +109,17 @@ export class Spill {
   }
 
   #isStoring(call: Call): boolean {
-    return this.#storing.get(call.invocationId) === call
+    return this.#storing.get(call.invocationId)?.call === call
   }
 
-  #stored(call: Call, seq: number | undefined): void {
+  #stored(open: OpenVersion, call: Call, seq: number | undefined): void {
     const { access, subjects, logger, onStored } = this.#options
     this.#storing.delete(call.invocationId)
     const fn = call.fn as HostedFunction
     if (seq !== undefined) fn.storedSince++
     if (!call.answered) {
       if (call.wantsStarted && seq !== undefined) call.responder.queued?.(call, seq)
-      return onStored(call)
+      return onStored(open, call)
     }
     // Cancelled, or its time was up, while it was being stored: whoever gets it from the queue need not run it.
     try {
