@@ -1,7 +1,7 @@
 import { homedir } from "node:os"
 import { join } from "node:path"
 import { type AppSpec, LOG_OPTIONS, type LogSettings } from "@fn/app"
-import { type QueueDefaults, VERSION } from "@fn/runtime"
+import { isCallbackHost, type QueueDefaults, VERSION } from "@fn/runtime"
 import { z } from "zod"
 import { queueConfigSchema } from "./queue-config.js"
 
@@ -25,9 +25,16 @@ export interface RuntimeServiceSettings extends LogSettings {
   readonly idleMs: number
   /** Settings of queues that functions do not set themselves. */
   readonly queue: QueueDefaults
+  /** Hosts that results may be posted to. Default: none. */
+  readonly callbackAllow: readonly string[]
+  /** Also hosts at loopback, private and link-local addresses. Default false. */
+  readonly callbackAllowPrivate: boolean
+  /** Callbacks to functions of other namespaces. Default false. */
+  readonly callbackCrossNamespace: boolean
 }
 
 const wholeMs = z.coerce.number().int().min(0).max(86_400_000)
+const bool = z.union([z.boolean(), z.stringbool()])
 const port = z.coerce.number().int().min(0).max(65_535)
 const list = z.union([
   z.string().transform((text) =>
@@ -78,13 +85,31 @@ export const RUNTIME_SERVICE: AppSpec = {
       key: "spares",
       value: "bool",
       description: "keep a pre-started module process (default true)",
-      schema: z.union([z.boolean(), z.stringbool()]).default(true),
+      schema: bool.default(true),
     },
     {
       key: "idleMs",
       value: "ms",
       description: "stop an instance that had no call for so long (default 300000)",
       schema: wholeMs.default(300_000),
+    },
+    {
+      key: "callbackAllow",
+      value: "hosts",
+      description: "hosts that results may be posted to, separated by commas: host[:port], *.example.com, * (default none)",
+      schema: list.default([]).refine((hosts) => hosts.every(isCallbackHost), "each must be host, host:port, *.example.com or *"),
+    },
+    {
+      key: "callbackAllowPrivate",
+      value: "bool",
+      description: "let callbacks reach loopback, private and link-local addresses too (default false)",
+      schema: bool.default(false),
+    },
+    {
+      key: "callbackCrossNamespace",
+      value: "bool",
+      description: "let callbacks invoke functions of other namespaces (default false)",
+      schema: bool.default(false),
     },
     {
       key: "queue",

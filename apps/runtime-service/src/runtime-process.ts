@@ -36,6 +36,11 @@ export async function startRuntimeProcess(settings: RuntimeServiceSettings, nats
       dataDir: settings.dataDir,
       limits: { spares: settings.spares, idleMs: settings.idleMs },
       queue: settings.queue,
+      callbacks: {
+        allow: settings.callbackAllow,
+        allowPrivate: settings.callbackAllowPrivate,
+        crossNamespace: settings.callbackCrossNamespace,
+      },
       ...(settings.host === undefined ? {} : { host: settings.host }),
       ...(nats.prefix === undefined ? {} : { subjects: { functions: nats.prefix } }),
       ...(nats.jsDomain === undefined ? {} : { jsDomain: nats.jsDomain }),

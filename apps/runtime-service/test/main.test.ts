@@ -1,9 +1,13 @@
 import { spawn } from "node:child_process"
 import { once } from "node:events"
+import { createServer } from "node:http"
+import type { AddressInfo } from "node:net"
 import { createInterface } from "node:readline"
 import { fileURLToPath } from "node:url"
+import { Header, headerLine } from "@fn/core"
+import { publishLines } from "@fn/nats"
 import { connectRegistry, setupPlatform } from "@fn/registry"
-import { startTestServer, type TestServer, tempDir, watchChildren } from "@fn/testing"
+import { startTestServer, type TestServer, tempDir, until, watchChildren } from "@fn/testing"
 import { describe, expect, test } from "@jest/globals"
 
 const MAIN = fileURLToPath(new URL("../dist/main.js", import.meta.url))
@@ -44,11 +48,44 @@ describe("fn-runtime-service", () => {
     await children.settled()
   })
 
+  test("SEC-1: results are posted to hosts that --callback-allow names, and to no other", async () => {
+    await using server = await startTestServer()
+    await using dir = await tempDir()
+    const nc = await server.connect()
+    await setupPlatform(nc)
+    const registry = await connectRegistry(nc)
+    const posted: string[] = []
+    const receiver = createServer((request, response) => {
+      posted.push(request.url ?? "")
+      response.end()
+    })
+    receiver.listen(0, "127.0.0.1")
+    await once(receiver, "listening")
+    const { port } = receiver.address() as AddressInfo
+    const refused = nc.subscribe("function.dlq.default.shout-it", { max: 1 })
+    const allow = ["--callback-allow", `127.0.0.1:${port}`, "--callback-allow-private", "true"]
+    const service = await start(server, dir.path, "--builtins", BUILTINS, ...allow)
+    await registry.deploy({ name: "shout-it", language: "js", runtime: "builtin" })
+    for (const host of ["127.0.0.1", "localhost"]) {
+      const lines = headerLine(Header.callback, `http://${host}:${port}/${host}`)
+      publishLines(nc, "function.queue.default.shout-it", lines, Buffer.from('"hey"'))
+    }
+    for await (const msg of refused) expect(msg.headers?.get("Fn-Dlq-Reason")).toBe("CALLBACK_REFUSED")
+    await until(() => posted.length > 0, { name: "the callback", timeoutMs: 10_000 })
+    expect(posted).toEqual(["/127.0.0.1"])
+    service.child.kill("SIGTERM")
+    expect(await service.exited).toEqual([0, null])
+    await registry.close()
+    receiver.closeAllConnections()
+    receiver.close()
+  }, 30_000)
+
   test("R-DP-5: bad configuration names every problem and exits 2", async () => {
-    const child = spawn(process.execPath, [MAIN, "--health-port", "x", "--log-level", "loud"], { stdio: ["ignore", "ignore", "pipe"] })
+    const args = [MAIN, "--health-port", "x", "--callback-allow", "http://a", "--log-level", "loud"]
+    const child = spawn(process.execPath, args, { stdio: ["ignore", "ignore", "pipe"] })
     const [[code], text] = await Promise.all([once(child, "exit"), collect(child.stderr)])
     expect(code).toBe(2)
-    expect(text).toMatch(/healthPort \(--health-port, FN_HEALTH_PORT\).*logLevel/)
+    expect(text).toMatch(/healthPort \(--health-port, FN_HEALTH_PORT\).*--callback-allow.*logLevel/)
   })
 
   test("an account that was never set up is NOT_SET_UP", async () => {

@@ -1,4 +1,5 @@
 export { type Builtin, loadBuiltins } from "./builtins.js"
+export { isCallbackHost } from "./callbacks/http-policy.js"
 export type { ExecutionReport } from "./dispatch/dispatcher.js"
 export { type CommandStarterOptions, createCommandStarter } from "./instances/command/command-starter.js"
 export type { Execution, Instance, InstanceSpec, InstanceStarter } from "./instances/instance.js"

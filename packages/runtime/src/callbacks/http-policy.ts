@@ -82,11 +82,21 @@ export class HttpPolicy {
   }
 }
 
+/** Whether `entry` may be in {@link HttpPolicyOptions.allow}. */
+export function isCallbackHost(entry: string): boolean {
+  return parseRule(entry) !== undefined
+}
+
 function ruleOf(entry: string): Rule {
+  const rule = parseRule(entry)
+  if (rule) return rule
+  throw FnError.of("INVALID_CONFIG", `${JSON.stringify(entry)} cannot be allowed as a callback: write host, host:port or *.example.com`)
+}
+
+function parseRule(entry: string): Rule | undefined {
   const [, pattern, port] = ENTRY.exec(entry.trim().toLowerCase()) ?? []
   const number = port === undefined || port === "*" ? 1 : Number(port)
-  if (pattern === undefined || number < 1 || number > 65_535)
-    throw FnError.of("INVALID_CONFIG", `${JSON.stringify(entry)} cannot be allowed as a callback: write host, host:port or *.example.com`)
+  if (pattern === undefined || number < 1 || number > 65_535) return undefined
   const isWildcard = pattern.startsWith("*")
   return { host: isWildcard ? pattern.slice(1) : pattern, isWildcard, port }
 }
