@@ -50,9 +50,10 @@ export async function startPlatform(
 
 /** Starts one with its streams; `setup` are the options of `fn setup`. */
 export async function startDurablePlatform(
-  options: { server?: TestServerOptions; client?: ClientSettings; setup?: SetupOptions } = {},
+  options: Parameters<typeof startPlatform>[0] & { setup?: SetupOptions } = {},
 ): Promise<DurablePlatform> {
   const platform = await startPlatform({ ...options, server: { jetstream: true, ...options.server } })
-  await setupPlatform(platform.nc, options.setup)
-  return { ...platform, queue: startQueuePeer(await platform.server.connect()) }
+  const nc = await platform.server.connect(options.user)
+  await setupPlatform(nc, options.setup)
+  return { ...platform, queue: startQueuePeer(nc) }
 }

@@ -6,7 +6,8 @@
  * at once only when nothing can have been stored before it unheard, that is when a read since the subscription found nothing and the
  * connection has not gone since. Otherwise, and for every message of a repeated attempt, the stored one decides.
  *
- * What is lost on the way is found by reading again: after a reconnect at once, else ever more seldom.
+ * What is lost on the way is found by reading again: after a reconnect at once, else ever more seldom. A user who may not subscribe to
+ * results gets them by reading alone.
  */
 import { DeadlineSweep, FnError, Header, headerBlock, readHeaderBlock } from "@fn/core"
 import { type ConnectionWatch, fromNatsError, rawHeaders } from "@fn/nats"
@@ -36,6 +37,8 @@ export interface ResultWait {
 
 const FIRST_PAUSE_MS = 1_000
 const LAST_PAUSE_MS = 60_000
+/** Pauses of a user who may not subscribe to results: for such a one, looking is all there is. */
+const DEAF_PAUSE_MS = { first: 50, last: 2_000 }
 const PAUSE_FACTOR = 4
 /** A stored result may take a moment to reach the replica that is asked. */
 const CONFIRM_PAUSE_MS = 50
@@ -72,6 +75,8 @@ class FollowedResult {
   confirmLooks = 0
   pauseMs = FIRST_PAUSE_MS
   pauseSlot = -1
+  /** It cannot be heard, only read. */
+  deaf = false
   /** Why the last read failed. */
   problem: FnError | undefined
 
@@ -110,7 +115,7 @@ export class ResultWaits {
       }),
       connection.onReconnect(() => {
         for (const followed of this.#followed.values()) {
-          followed.pauseMs = FIRST_PAUSE_MS
+          followed.pauseMs = followed.deaf ? DEAF_PAUSE_MS.first : FIRST_PAUSE_MS
           this.#look(followed)
         }
       }),
@@ -143,7 +148,7 @@ export class ResultWaits {
     try {
       const subscription = nc.subscribe(followed.subject, {
         callback: (refused, msg) => {
-          if (refused) this.#fail(followed, fromNatsError(refused, `subscribing to ${followed.subject}`))
+          if (refused) this.#goDeaf(followed)
           else this.#hear(followed, { block: rawHeaders(msg), data: msg.data })
         },
       })
@@ -189,6 +194,13 @@ export class ResultWaits {
   #hear(followed: FollowedResult, result: RawResult): void {
     if (followed.clean && !isRepeated(result)) return this.#settle(followed, result)
     followed.heard ??= result
+    this.#look(followed)
+  }
+
+  /** Whoever may subscribe to results may hear everybody's, so not everybody may. */
+  #goDeaf(followed: FollowedResult): void {
+    followed.deaf = true
+    followed.pauseMs = DEAF_PAUSE_MS.first
     this.#look(followed)
   }
 
@@ -264,7 +276,9 @@ export class ResultWaits {
 
   #lookLater(followed: FollowedResult, pauseMs?: number): void {
     followed.pauseSlot = this.#pauses.add(followed, performance.now() + (pauseMs ?? followed.pauseMs))
-    if (pauseMs === undefined) followed.pauseMs = Math.min(LAST_PAUSE_MS, followed.pauseMs * PAUSE_FACTOR)
+    if (pauseMs !== undefined) return
+    const lastMs = followed.deaf ? DEAF_PAUSE_MS.last : LAST_PAUSE_MS
+    followed.pauseMs = Math.min(lastMs, followed.pauseMs * (followed.deaf ? 2 : PAUSE_FACTOR))
   }
 
   #expired({ namespace, id, problem }: FollowedResult, timeoutMs: number): FnError {

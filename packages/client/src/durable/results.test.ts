@@ -137,6 +137,34 @@ describe("R-IV-5: result", () => {
     await expect(platform.client.result(newId(), { timeoutMs: 200 })).rejects.toMatchObject({ reason: "JETSTREAM_UNAVAILABLE" })
   })
 
+  test("reaches a user who may read it by its id alone, hear nobody's results and list none", async () => {
+    const permissions = `authorization { users: [
+      { user: a, password: a },
+      { user: b, password: b, permissions: {
+        publish: ["function.queue.>", "function.cancel.>", "$JS.API.DIRECT.GET.FUNCTION_RESULTS.function.result.>"]
+        subscribe: "_INBOX.>"
+      } }
+    ] }`
+    await using platform = await startDurablePlatform({
+      server: { config: permissions },
+      user: { user: "a", password: "a" },
+      clientUser: { user: "b", password: "b" },
+    })
+    const { client, queue } = platform
+    await platform.deploy("charge")
+    const id = await client.invokeAsync("charge", event)
+    const waiting = client.result(id)
+    const keyed = client.invoke("charge", event, { idempotencyKey: "k" })
+    await queue.take("charge")
+    const { invocationId } = await queue.take("charge")
+    await queue.succeed(id, [said("done")])
+    await queue.succeed(invocationId, [said("paid")])
+    expect(await waiting).toMatchObject([{ data: "done" }])
+    expect(await keyed).toMatchObject([{ data: "paid" }])
+    expect(await client.cancel(id)).toMatchObject({ status: "succeeded" })
+    await expect(client.result(newId(), { timeoutMs: 300 })).rejects.toMatchObject({ details: { pending: true } })
+  }, 20_000)
+
   test("waits end as cancelled when the client closes, and keep a drain waiting", async () => {
     await using platform = await startDurablePlatform()
     const { client, queue } = platform
