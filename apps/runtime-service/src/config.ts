@@ -23,6 +23,12 @@ export interface RuntimeServiceSettings extends LogSettings {
   readonly spares: boolean
   /** An instance without calls for this long is stopped, ms. Default 300 000. */
   readonly idleMs: number
+  /** Calls that may wait for a slot, per slot. Default 10. */
+  readonly waitFactor: number
+  /** A version that fails so often in a row is given a rest; 0 for never. Default 5. */
+  readonly circuitFailures: number
+  /** How long a cancelled execution may go on before its instance is given up, ms. Default 1000. */
+  readonly cancelGraceMs: number
   /** Settings of queues that functions do not set themselves. */
   readonly queue: QueueDefaults
   /** Hosts that results may be posted to. Default: none. */
@@ -110,6 +116,24 @@ export const RUNTIME_SERVICE: AppSpec = {
       value: "bool",
       description: "let callbacks invoke functions of other namespaces (default false)",
       schema: bool.default(false),
+    },
+    {
+      key: "waitFactor",
+      value: "n",
+      description: "calls that may wait on this host for a slot, per slot (default 10); more are stored in the queue",
+      schema: z.coerce.number().min(0).max(10_000).default(10),
+    },
+    {
+      key: "circuitFailures",
+      value: "n",
+      description: "failures in a row after which a version gets no calls here for a while, 0 for never (default 5)",
+      schema: z.coerce.number().int().min(0).max(1_000_000).default(5),
+    },
+    {
+      key: "cancelGraceMs",
+      value: "ms",
+      description: "how long a cancelled execution may go on before its instance is given up (default 1000)",
+      schema: wholeMs.default(1_000),
     },
     {
       key: "queue",

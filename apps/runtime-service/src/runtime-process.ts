@@ -7,7 +7,7 @@ import { DEFAULT_NAMESPACE, FnError, type FunctionModule, type Logger } from "@f
 import { createPrometheusInstruments } from "@fn/metrics"
 import { connectNats, type NatsConnection, type NatsOptions } from "@fn/nats"
 import { connectRegistry, type Registry } from "@fn/registry"
-import { loadBuiltins, type RuntimeService, startRuntime } from "@fn/runtime"
+import { DEFAULT_LIMITS, loadBuiltins, type RuntimeService, startRuntime } from "@fn/runtime"
 import type { RuntimeServiceSettings } from "./config.js"
 
 /** A running runtime-service. */
@@ -34,7 +34,13 @@ export async function startRuntimeProcess(settings: RuntimeServiceSettings, nats
       logger,
       instruments,
       dataDir: settings.dataDir,
-      limits: { spares: settings.spares, idleMs: settings.idleMs },
+      limits: {
+        spares: settings.spares,
+        idleMs: settings.idleMs,
+        waitFactor: settings.waitFactor,
+        circuit: { ...DEFAULT_LIMITS.circuit, failures: settings.circuitFailures },
+        cancelGraceMs: settings.cancelGraceMs,
+      },
       queue: settings.queue,
       callbacks: {
         allow: settings.callbackAllow,
