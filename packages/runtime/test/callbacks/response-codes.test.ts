@@ -1,3 +1,5 @@
+import { readFileSync } from "node:fs"
+import { fileURLToPath } from "node:url"
 import { describe, expect, test } from "@jest/globals"
 import { CALLBACK_RETRY, callbackDelayMs, errorOfStatus } from "../../src/callbacks/response-codes.js"
 
@@ -36,5 +38,34 @@ describe("R-IV-8: what an answer to a callback means", () => {
     expect(totalMs).toBeLessThan(75 * 60_000)
     expect(callbackDelayMs(error, 3, CALLBACK_RETRY, 0)).toBe(38_000)
     expect(callbackDelayMs(error, 3, CALLBACK_RETRY, 1)).toBe(42_000)
+  })
+})
+
+describe("the table in docs/protocol.md", () => {
+  const page = readFileSync(fileURLToPath(new URL("../../../../docs/protocol.md", import.meta.url)), "utf8")
+  const [, table = ""] = /\| response code \| \|\n\|---\|---\|\n((?:\|.*\n)+)/.exec(page) ?? []
+  const rows = table
+    .trim()
+    .split("\n")
+    .map((row) => row.split("|").map((cell) => cell.trim()))
+
+  /** What the table says of a status. */
+  function documented(status: number): string {
+    const row = rows.find(([, codes]) =>
+      codes?.split(", ").some((range) => {
+        const [from, to = from] = range.split("–").map(Number) as [number, number?]
+        return status >= from && status <= (to as number)
+      }),
+    )
+    const [, , outcome = ""] = row ?? rows.find(([, codes]) => codes === "all others") ?? []
+    return outcome.split(":")[0] as string
+  }
+
+  test("R-IV-8: says of every response code what is done", () => {
+    expect(rows.length).toBeGreaterThanOrEqual(4)
+    for (let status = 200; status < 600; status++) {
+      const error = errorOfStatus(status, undefined)
+      expect([status, documented(status)]).toEqual([status, !error ? "delivered" : error.retryable ? "tried again" : "given up"])
+    }
   })
 })
