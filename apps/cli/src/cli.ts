@@ -5,11 +5,14 @@ import { cancelCommand } from "./commands/cancel.js"
 import { deleteCommand } from "./commands/delete.js"
 import { deployCommand } from "./commands/deploy.js"
 import { devCommand } from "./commands/dev.js"
+import { dlqCommand } from "./commands/dlq/dlq.js"
+import { executionsCommand } from "./commands/executions.js"
 import { getCommand } from "./commands/get.js"
 import { initCommand } from "./commands/init.js"
 import { invokeCommand } from "./commands/invoke.js"
 import { listCommand } from "./commands/list.js"
 import { promoteCommand } from "./commands/promote.js"
+import { queueCommand } from "./commands/queue.js"
 import { resultCommand } from "./commands/result.js"
 import { rollbackCommand } from "./commands/rollback.js"
 import { setupCommand } from "./commands/setup.js"
@@ -29,6 +32,9 @@ const VERBS = [
   resultCommand,
   statusCommand,
   cancelCommand,
+  executionsCommand,
+  queueCommand,
+  dlqCommand,
   listCommand,
   getCommand,
   versionsCommand,
@@ -71,8 +77,15 @@ function createProgram(io: Io): Command {
       getErrHasColors: () => false,
     })
     .exitOverride()
-  for (const verb of VERBS) program.addCommand(verb(io).copyInheritedSettings(program))
+  for (const verb of VERBS) addVerb(program, verb(io))
   return program
+}
+
+/** With the parent's way of ending and printing, also for verbs below it. */
+function addVerb(parent: Command, verb: Command): void {
+  verb.copyInheritedSettings(parent)
+  for (const below of verb.commands) below.copyInheritedSettings(parent)
+  parent.addCommand(verb)
 }
 
 /** commander has told a person already, on stderr. */

@@ -1,5 +1,5 @@
 import { type Client, connectClient } from "@fn/client"
-import { DEFAULT_NAMESPACE, type FunctionRef, parseRef } from "@fn/core"
+import { DEFAULT_NAMESPACE, FnError, type FunctionRef, parseRef } from "@fn/core"
 import { connectNats, NATS_OPTION_FLAGS, type NatsConnection, type NatsOptions, natsOptionsFromFlags } from "@fn/nats"
 import { connectRegistry, type Registry } from "@fn/registry"
 import { type Command, Option } from "commander"
@@ -36,6 +36,14 @@ export function namespaceOf(flags: Flags, io: Pick<Io, "env">): string {
 /** The function a person named. @throws {FnError} invalid_argument INVALID_NAME, INVALID_VERSION */
 export function refOf(text: string, flags: Flags, io: Pick<Io, "env">): FunctionRef {
   return parseRef(text, namespaceOf(flags, io))
+}
+
+/** The functions a person means: one, those of `--namespace`, or all. @throws {FnError} invalid_argument INVALID_NAME, INVALID_REQUEST */
+export function functionFilter(text: string | undefined, flags: Flags, io: Pick<Io, "env">): { namespace?: string; name?: string } {
+  if (text === undefined) return flags.namespace === undefined ? {} : { namespace: flags.namespace as string }
+  const { namespace, name, version } = refOf(text, flags, io)
+  if (version !== undefined) throw FnError.of("INVALID_REQUEST", `${text}: name the function without a version`)
+  return { namespace, name }
 }
 
 /** Connects as the flags and the environment say. @throws {FnError} INVALID_CONFIG, NATS_UNREACHABLE, NATS_AUTH, NOT_SET_UP */

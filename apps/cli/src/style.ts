@@ -1,3 +1,4 @@
+import { DEFAULT_NAMESPACE, type FunctionRef, formatRef } from "@fn/core"
 import type { Io, TextStream } from "./io.js"
 
 type Paint = (text: string) => string
@@ -28,14 +29,16 @@ export function createStyle(enabled: boolean): Style {
   return { bold: paint("bold"), dim: paint("dim"), red: paint("red"), green: paint("green"), yellow: paint("yellow"), cyan: paint("cyan") }
 }
 
-/** Rows as columns of equal width, two spaces between them. */
-export function formatTable(rows: readonly (readonly string[])[]): string {
+/** Rows as columns of equal width, two spaces between them. Past `maxWidth` the last column is cut. */
+export function formatTable(rows: readonly (readonly string[])[], options: { readonly maxWidth?: number } = {}): string {
   const widths: number[] = []
   for (const row of rows) for (const [column, cell] of row.entries()) widths[column] = Math.max(widths[column] ?? 0, cell.length)
+  const before = widths.slice(0, -1).reduce((sum, width) => sum + width + 2, 0)
+  const room = Math.max(8, (options.maxWidth ?? Number.POSITIVE_INFINITY) - before)
   return rows
     .map((row) =>
       row
-        .map((cell, column) => cell.padEnd(widths[column] as number))
+        .map((cell, column) => (column === widths.length - 1 ? fit(cell, room) : cell.padEnd(widths[column] as number)))
         .join("  ")
         .trimEnd(),
     )
@@ -52,4 +55,27 @@ export function formatBytes(bytes: number): string {
 export function formatMs(ms: number): string {
   if (ms < 10) return `${ms.toFixed(1)} ms`
   return ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`
+}
+
+/** A function's name as people write it: the default namespace goes without saying. */
+export function shortRef(ref: FunctionRef): string {
+  return formatRef(ref.namespace === DEFAULT_NAMESPACE ? { ...ref, namespace: "" } : ref).replace(/^\//, "")
+}
+
+/** `text` in at most `width` cells. */
+export function fit(text: string, width: number): string {
+  return text.length > width ? `${text.slice(0, width - 1)}…` : text
+}
+
+/** A moment in a table: `11-21 00:31:05`, UTC. */
+export function formatMoment(iso: string): string {
+  return iso.slice(5, 19).replace("T", " ")
+}
+
+/** A length of time, roughly: `12 s`, `5 m`, `3 h`, `8 d`. */
+export function formatAge(ms: number): string {
+  const seconds = Math.round(ms / 1_000)
+  if (seconds < 120) return `${seconds} s`
+  if (seconds < 7_200) return `${Math.round(seconds / 60)} m`
+  return seconds < 172_800 ? `${Math.round(seconds / 3_600)} h` : `${Math.round(seconds / 86_400)} d`
 }

@@ -3,13 +3,13 @@ import {
   BinaryEventReader,
   CALLBACK_TOKEN,
   decodeStructured,
-  type EventAttributes,
   FnError,
   Header,
   headerBlock,
   isId,
   readHeaderBlock,
   STRUCTURED_TYPE,
+  type WireEvent,
 } from "@fn/core"
 import type { StoredMessage } from "@fn/nats"
 import { sequenceId } from "./invocation.js"
@@ -41,9 +41,9 @@ export interface DeadLetter {
 export interface DeadLetterContent extends DeadLetter {
   /** Headers as they were queued, by name; of several of one name the last. */
   readonly headers: Readonly<Record<string, string>>
-  /** Attributes of the event, as far as they can be read. */
-  readonly attributes?: EventAttributes
-  /** Body of the message; empty when the data is stored apart, as `Fn-Payload-Ref` in `headers` says. */
+  /** The event, if the message was one that can be read. Without its data when that is stored apart, as `Fn-Payload-Ref` in `headers` says. */
+  readonly event?: WireEvent
+  /** Body of the message. */
   readonly data: Uint8Array
 }
 
@@ -78,9 +78,9 @@ export function readDeadLetterContent(message: StoredMessage): DeadLetterContent
   const letter = readDeadLetter(message)
   if (!letter) return undefined
   const headers = headersOf(message.lines)
-  const attributes = attributesOf(headers, message.data)
   const { data } = message
-  return { ...letter, headers: Object.fromEntries(headers), ...(attributes ? { attributes } : {}), data }
+  const event = eventOf(headers, data)
+  return { ...letter, headers: Object.fromEntries(headers), ...(event ? { event } : {}), data }
 }
 
 /** Headers by name, the last of each. */
@@ -94,12 +94,12 @@ function isCallback(headers: ReadonlyMap<string, string>): boolean {
   return headers.get(Header.dlqSubject)?.endsWith(`.${CALLBACK_TOKEN}`) === true
 }
 
-function attributesOf(headers: ReadonlyMap<string, string>, data: Uint8Array): EventAttributes | undefined {
+function eventOf(headers: ReadonlyMap<string, string>, data: Uint8Array): WireEvent | undefined {
   const reader = new BinaryEventReader()
   try {
     for (const [name, value] of headers) reader.take(name, value)
-    if (reader.isBinary) return reader.finish(data).attributes
-    return reader.contentType?.startsWith(STRUCTURED_TYPE) ? decodeStructured(data).attributes : undefined
+    if (reader.isBinary) return reader.finish(data)
+    return reader.contentType?.toLowerCase().startsWith(STRUCTURED_TYPE) ? decodeStructured(data) : undefined
   } catch (thrown) {
     // An event that cannot be read may be why it is here.
     if (FnError.from(thrown).code === "invalid_argument") return undefined

@@ -76,7 +76,7 @@ describe.each(SERVERS)("dead letters on $server", ({ binary }) => {
     expect(await getDeadLetter(queue.access, 1)).toEqual({
       ...about,
       headers: expect.objectContaining({ "ce-id": "e1", "Fn-Invocation-Id": "id-41" }),
-      attributes: { id: "e1", source: "/test", type: "order", specversion: "1.0" },
+      event: { attributes: { id: "e1", source: "/test", type: "order", specversion: "1.0" }, data: Buffer.from(`{"n":41}`) },
       data: Buffer.from(`{"n":41}`),
     })
     for (const seq of [2, 0, -1, 1.5, Number.NaN])
@@ -88,8 +88,12 @@ describe.each(SERVERS)("dead letters on $server", ({ binary }) => {
     await add(queue, letter(7, { lines: headerLine("ce-type", "no id"), data: Buffer.from("garbage") }))
     const shown = await getDeadLetter(queue.access, 1)
     expect(shown).toMatchObject({ invocationId: "q7", headers: { "ce-type": "no id" } })
-    expect(shown.attributes).toBeUndefined()
+    expect(shown.event).toBeUndefined()
     expect(Buffer.from(shown.data).toString()).toBe("garbage")
+    const structured = `{"specversion":"1.0","id":"e2","source":"/s","type":"t","data":{"n":1}}`
+    await add(queue, letter(8, { lines: headerLine("content-type", "application/cloudevents+json"), data: Buffer.from(structured) }))
+    const { event } = await getDeadLetter(queue.access, 2)
+    expect([event?.attributes.id, Buffer.from(event?.data ?? []).toString()]).toEqual(["e2", `{"n":1}`])
   })
 
   test("what its publisher wrote into the headers of a letter does not count", async () => {

@@ -1,6 +1,6 @@
-import { createInterface } from "node:readline/promises"
-import { FnError, formatRef } from "@fn/core"
+import { formatRef } from "@fn/core"
 import { Command } from "commander"
+import { confirm } from "../confirm.js"
 import { addConnectionFlags, addNamespaceFlag, type Flags, openPlatform, refOf } from "../connection.js"
 import type { Io } from "../io.js"
 import { Output } from "../output.js"
@@ -19,22 +19,10 @@ export function deleteCommand(io: Io): Command {
     const ref = refOf(text, flags, io)
     await using platform = await openPlatform(flags, io)
     const { revision } = await platform.registry.getFunction(ref)
-    if (flags.yes !== true) await confirm(io, ref.version === undefined ? `${formatRef(ref)} and all its versions` : formatRef(ref))
+    if (flags.yes !== true)
+      await confirm(io, "delete", ref.version === undefined ? `${formatRef(ref)} and all its versions` : formatRef(ref))
     if (ref.version === undefined) await platform.registry.deleteFunction(ref, { revision })
     else await platform.registry.deleteVersion(ref)
     out.result({ deleted: formatRef(ref), ...ref }, (style) => `${style.green("deleted")} ${style.bold(formatRef(ref))}`)
   })
-}
-
-async function confirm(io: Io, what: string): Promise<void> {
-  if (io.stdin.isTTY !== true || io.stderr.isTTY !== true)
-    throw FnError.of("NOT_CONFIRMED", `this would delete ${what}, and there is no terminal to ask on`)
-  io.stderr.write(`Delete ${what}? [y/N] `)
-  const lines = createInterface({ input: io.stdin })
-  try {
-    const answer = await lines.question("", { signal: io.signal })
-    if (!/^y(es)?$/i.test(answer.trim())) throw FnError.of("NOT_CONFIRMED", "nothing was deleted")
-  } finally {
-    lines.close()
-  }
 }
