@@ -21,7 +21,7 @@ export function deployBuilt(
   const { artifact, sourceDigest } = built
   let uploading = false
   return registry.deploy(manifest, {
-    ...(artifact ? { artifact: { path: artifact.path }, fileName: artifact.fileName } : {}),
+    ...(artifact ? { artifact: { path: artifact.path }, fileName: artifact.fileName, archive: artifact.archive } : {}),
     ...(sourceDigest === undefined ? {} : { sourceDigest }),
     deployedBy: deployer(options.io),
     onProgress: (step) => {

@@ -22,6 +22,8 @@ export interface BuiltArtifact {
   readonly fileName: string
   /** `sha256:<hex>` over what it was made from. The same sources give the same digest, wherever they are. */
   readonly sourceDigest: string
+  /** Whether it is an archive of several files, for hosts to unpack. */
+  readonly archive?: boolean
   /** Absolute paths of the author's files that went in, for watching. */
   readonly inputs: readonly string[]
   readonly warnings: readonly string[]

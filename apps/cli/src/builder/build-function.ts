@@ -12,6 +12,7 @@ import { buildJavaScript, isJavaScript } from "./javascript.js"
 import { MANIFEST_FILE, readManifest } from "./manifest-file.js"
 import { takePrebuilt } from "./prebuilt.js"
 import { buildFailed, runTool } from "./run-tool.js"
+import { buildWasm, requireRunnable } from "./wasm.js"
 
 /** Options of {@link buildFunction}. */
 export interface BuildOptions {
@@ -30,7 +31,7 @@ export interface BuiltFunction {
   /** What fn.yaml says, and where it says nothing, what a module declares in code. */
   readonly manifest: FunctionManifest
   /** Absent for a builtin, and for a command that needs no file. */
-  readonly artifact?: { readonly path: string; readonly fileName: string }
+  readonly artifact?: { readonly path: string; readonly fileName: string; readonly archive?: boolean }
   /** `sha256:<hex>` over what the artifact was made from; the same sources give the same digest, wherever they are. */
   readonly sourceDigest?: string
   /** Absolute paths of the files that went in, fn.yaml first, for watching. */
@@ -60,12 +61,12 @@ export async function buildFunction(dir: string, options: BuildOptions): Promise
   const manifestPath = join(folder, MANIFEST_FILE)
   const built = await buildArtifact(input)
   if (built === undefined) return { manifest, inputs: [manifestPath], outputs: [], warnings: [], cached: false }
-  const { path, fileName, sourceDigest, inputs, cached, declared } = built
+  const { path, fileName, archive, sourceDigest, inputs, cached, declared } = built
   const warnings = declared?.warning === undefined ? built.warnings : [...built.warnings, declared.warning]
-  const outputs = manifest.build === undefined ? [] : [path]
+  const outputs = manifest.build === undefined ? [] : [resolve(folder, manifest.entry ?? path)]
   return {
     manifest: declared ? withDeclared(manifest, declared) : manifest,
-    artifact: { path, fileName },
+    artifact: { path, fileName, ...(archive ? { archive } : {}) },
     sourceDigest,
     inputs: [manifestPath, ...inputs],
     outputs,
@@ -85,7 +86,7 @@ async function buildArtifact(input: BuildInput): Promise<BuiltArtifact | undefin
     case "plugin":
       return buildPlugin(input)
     case "wasm":
-      return takePrebuilt(input)
+      return requireRunnable(input, await buildWasm(input))
     case "command":
       return manifest.entry === undefined && manifest.command !== undefined ? undefined : takePrebuilt(input)
   }
@@ -113,5 +114,6 @@ async function customBuild(input: BuildInput, [command, ...args]: readonly strin
   input.onProgress(`running ${[command, ...args].join(" ")}`)
   const ran = await runTool(command, { args, cwd: input.dir, env: input.env, signal: input.signal })
   if (ran.exit.code !== 0) throw buildFailed(`the build command of fn.yaml failed: ${[command, ...args].join(" ")}`, ran)
-  return takePrebuilt(input)
+  const built = await takePrebuilt(input)
+  return input.manifest.runtime === "wasm" ? requireRunnable(input, built) : built
 }

@@ -29,11 +29,14 @@ interface GoModule {
   readonly Replace?: { readonly Path: string; readonly Version?: string }
 }
 
+/** What the program is to run on: this platform, or any that has WASI. */
+const TARGETS = { native: {}, wasm: { GOOS: "wasip1", GOARCH: "wasm" } } as const
+
 /** @throws {FnError} TOOLCHAIN_MISSING without Go; BUILD_FAILED with the compiler's text; INVALID_DEFINITION when there is no such package */
-export async function buildGo(input: BuildInput): Promise<BuiltArtifact> {
+export async function buildGo(input: BuildInput, target: keyof typeof TARGETS = "native"): Promise<BuiltArtifact> {
   const go = findGo(input.env)
   const packageDir = await packageFolder(input)
-  const env = { ...input.env, CGO_ENABLED: "0" }
+  const env = { ...input.env, CGO_ENABLED: "0", ...TARGETS[target] }
   const tool = { cwd: packageDir, env, ...(input.signal ? { signal: input.signal } : {}) }
 
   input.onProgress("reading Go packages")
@@ -46,7 +49,7 @@ export async function buildGo(input: BuildInput): Promise<BuiltArtifact> {
   if (packages.at(-1)?.Name !== "main")
     throw FnError.of(
       "BUILD_FAILED",
-      `${relative(input.dir, packageDir) || "."} is package ${packages.at(-1)?.Name}, but a plugin is package main`,
+      `${relative(input.dir, packageDir) || "."} is package ${packages.at(-1)?.Name}, but a program is package main`,
     )
 
   const files = await localFiles(packages)
@@ -54,8 +57,9 @@ export async function buildGo(input: BuildInput): Promise<BuiltArtifact> {
     files,
     (await runTool(go, { ...tool, args: ["env", "GOVERSION", "GOOS", "GOARCH", "GOAMD64", "GOARM64"] })).stdout,
   )
-  const fileName = input.manifest.name
-  const cache = new BuildCache(input.cacheDir, "")
+  const extension = target === "wasm" ? ".wasm" : ""
+  const fileName = `${input.manifest.name}${extension}`
+  const cache = new BuildCache(input.cacheDir, extension)
   const inputs = files.map(({ path }) => path)
   const kept = await cache.find(sourceDigest)
   if (kept !== undefined) return { path: kept, fileName, sourceDigest, inputs, warnings: [], cached: true }
