@@ -1,5 +1,6 @@
 /** RG-6: what `fn init` writes builds, deploys, answers and passes its own tests, with nothing installed. */
 import { execFile } from "node:child_process"
+import { existsSync } from "node:fs"
 import { mkdir, readdir, readFile, symlink } from "node:fs/promises"
 import { fileURLToPath } from "node:url"
 import { promisify } from "node:util"
@@ -44,6 +45,12 @@ async function greetFrom(template: string, name: string): Promise<unknown> {
   return invoked.json<{ events: unknown[] }>().events
 }
 
+async function hasRustTarget(): Promise<boolean> {
+  if (findOnPath("cargo") === undefined) return false
+  const { stdout } = await run("rustc", ["--print", "target-libdir", "--target", "wasm32-wasip1"]).catch(() => ({ stdout: "" }))
+  return stdout.trim() !== "" && existsSync(stdout.trim())
+}
+
 const GREETING = [expect.objectContaining({ type: "com.example.greeted", data: { text: "Hello, Ada!" } })]
 
 describe("fn init", () => {
@@ -62,6 +69,33 @@ describe("fn init", () => {
     await run("go", ["test", "./..."], go)
     expect(await readFile(folder.join("hello-go/go.mod"), "utf8")).toMatch(/\nreplace \S+ => \.\/\.fn-sdk\n$/)
     expect((await readdir(folder.join("hello-go/.fn-sdk"))).filter((file) => file.endsWith("_test.go"))).toEqual([])
+  })
+
+  test.each<[template: string, needs: string, ownTest: string[]]>([
+    ["shell", "sh", ["sh", "greet.test.sh"]],
+    ["ruby", "ruby", ["ruby", "greet_test.rb"]],
+    ["php", "php", ["php", "greet_test.php"]],
+    ["command", "awk", ["sh", "greet.test.sh"]],
+    ["wasm-wat", "sh", ["true"]],
+  ])("%s: live without an install, and its own test passes", async (template, needs, [command, ...args]) => {
+    if (findOnPath(needs) === undefined) return console.warn(`SKIPPED: needs ${needs}: the template ${template}`)
+    const name = `hello-${template}`
+    expect(await greetFrom(template, name)).toEqual(GREETING)
+    const awkward = await fnInProcess(["invoke", name, "--data", `{"name": "\\"Zoë\\" \\\\"}`, "--json"], {
+      cwd: folder.path,
+      env: { FN_NATS_URL: dev.nats },
+    })
+    expect(awkward.json()).toMatchObject({ events: [{ data: { text: 'Hello, "Zoë" \\!' } }] })
+    const nobody = await fnInProcess(["invoke", name, "--json"], { cwd: folder.path, env: { FN_NATS_URL: dev.nats } })
+    expect(nobody.json()).toMatchObject({ events: [{ data: { text: "Hello, world!" } }] })
+    await run(command as string, args, { cwd: folder.join(name), env: testEnvironment(folder.path) })
+  })
+
+  test("wasm-rust: compiled, live, and its own test passes", async () => {
+    if (!(await hasRustTarget())) return console.warn("SKIPPED: needs wasm32-wasip1: the template wasm-rust")
+    expect(await greetFrom("wasm-rust", "hello-rust")).toEqual(GREETING)
+    const env = testEnvironment(folder.path, { CARGO_TARGET_DIR: folder.join("target") })
+    expect((await run("cargo", ["test", "--offline"], { cwd: folder.join("hello-rust"), env })).stdout).toMatch(/2 passed/)
   })
 
   test.each(["ts", "ts-plugin"])("%s: its own tests and types pass once its packages are there", async (template) => {

@@ -44,11 +44,12 @@ export function initCommand(io: Io): Command {
 function nextSteps(io: Io, dir: string, name: string, template: TemplateName): [string, string][] {
   // From a clone the command is called another way; scripts/fn.mjs says which.
   const fn = io.env.FN_COMMAND || "fn"
-  return [
+  const steps: [string, string][] = [
     [`${fn} dev ${dir}`, "run it here; every save is live"],
     [`${fn} invoke ${name} --data '{"name":"Ada"}'`, "call it"],
     [TEMPLATES[template].test, "test it"],
   ]
+  return steps.filter(([command]) => command !== "")
 }
 
 /** The folder's name as a function's, as far as one can be made of it. @throws {FnError} invalid_argument INVALID_NAME */
