@@ -119,6 +119,18 @@ describe("R-DP-6: fn invoke", () => {
     expect(deployed).toMatchObject({ code: 0 })
   })
 
+  test("R-IV-3: with --broadcast prints what each host answers", async () => {
+    const answered = await runHere(["invoke", "echo", "--broadcast", "--data", "1", "--json"])
+    expect(answered.code).toBe(0)
+    expect(answered.json()).toEqual({
+      answers: [{ host: expect.any(String), ok: true, events: [expect.objectContaining({ type: "echoed", data: 1 })] }],
+    })
+    expect((await runHere(["invoke", "echo", "--broadcast"])).stdout).toMatch(/^\S+ {2}ok\n {2}\{.*"type":"echoed".*\}\n$/)
+    const failed = await runHere(["invoke", "throws", "--broadcast"])
+    expect(failed).toMatchObject({ code: 1, stdout: expect.stringMatching(/^\S+ {2}failed {2}FUNCTION_THREW: no luck\n$/) })
+    expect((await runHere(["invoke", "echo", "--broadcast", "--async"])).code).toBe(2)
+  })
+
   test("takes data from the command line, a file and stdin, JSON or plain text", async () => {
     await folder.write({ "data.json": `{"from":"file"}` })
     const results = await Promise.all([

@@ -9,6 +9,7 @@ import type { EventDataOf, EventInputOf, EventTypeOf, OutputOf, RefOf } from "./
 import { NatsClient } from "./nats-client.js"
 import type { OperationsClient } from "./operations/operations-client.js"
 import type {
+  BroadcastCallOptions,
   BroadcastOptions,
   CallOptions,
   InvokeOptions,
@@ -114,6 +115,9 @@ export interface Client<Functions = unknown> extends DurableClient<Functions>, O
     data: EventDataOf<Functions, Ref, Type>,
     options: BroadcastOptions & { readonly type: Type },
   ): Promise<BroadcastAnswer<OutputOf<Functions, Ref>>[]>
+
+  /** The lower-level {@link broadcast}: events in wire form. @throws {FnError} as that */
+  broadcastWire(ref: RefInput, wire: WireEvent, options?: BroadcastCallOptions): Promise<BroadcastAnswer<WireEvent>[]>
 
   /** Refuses new calls, waits up to `graceMs` (default 30 000) for those under way, then closes. May be called twice. */
   drain(options?: { graceMs?: number }): Promise<void>

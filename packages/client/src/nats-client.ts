@@ -55,6 +55,7 @@ import { noHost, standing } from "./no-host.js"
 import { createOperations } from "./operations/operations.js"
 import type { DeadLetters, Executions, Queue } from "./operations/operations-client.js"
 import type {
+  BroadcastCallOptions,
   BroadcastOptions,
   CallOptions,
   InvokeOptions,
@@ -242,8 +243,12 @@ export class NatsClient implements Client {
   }
 
   async broadcast(ref: RefInput, input: unknown, options: BroadcastOptions = {}): Promise<BroadcastAnswer<never>[]> {
+    const answers = await this.broadcastWire(ref, inputToWire(input, options, this.#source), options)
+    return answers.map((answer) => this.#decodeAnswer(answer))
+  }
+
+  async broadcastWire(ref: RefInput, wire: WireEvent, options: BroadcastCallOptions = {}): Promise<BroadcastAnswer<WireEvent>[]> {
     this.#checkReady()
-    const wire = inputToWire(input, options, this.#source)
     const target = this.#targets.of(ref, options.version)
     this.#broadcasts++
     try {
@@ -253,8 +258,7 @@ export class NatsClient implements Client {
       })
       await this.#directory.find(target.ref, target.key)
       const parts = { nc: this.#nc, inbox: this.#inbox, subjects: this.#subjects, hosts: this.#hosts }
-      const answers = await broadcastWire(parts, target, wire, options)
-      return answers.map((answer) => this.#decodeAnswer(answer))
+      return await broadcastWire(parts, target, wire, options)
     } finally {
       this.#broadcasts--
       this.#checkIdle()

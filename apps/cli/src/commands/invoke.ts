@@ -1,14 +1,17 @@
 import { readFile } from "node:fs/promises"
 import { resolve } from "node:path"
 import { buffer } from "node:stream/consumers"
-import { DATA_EVENT_TYPE, type EventStream } from "@fn/client"
-import { type EventInit, eventToWire, FnError, formatRef, messageOf, type WireEvent } from "@fn/core"
+import { type BroadcastAnswer, DATA_EVENT_TYPE, type EventStream } from "@fn/client"
+import { type EventInit, encodeStructured, eventToWire, FnError, formatRef, messageOf, type WireEvent } from "@fn/core"
 import { Command } from "commander"
 import { addConnectionFlags, addNamespaceFlag, CLI_SOURCE, type Flags, openClient, refOf } from "../connection.js"
 import { showEvent, showEvents } from "../events-output.js"
+import { Exit } from "../exit.js"
+import { exitCodeOf } from "../exit-code.js"
 import type { Io } from "../io.js"
 import { Output } from "../output.js"
 import { parseCount, parseDuration, parseTime } from "../parse.js"
+import { errorReport } from "../report.js"
 import { formatMs } from "../style.js"
 
 /** Flags that mean something only to an invocation that is stored. */
@@ -30,7 +33,11 @@ export function invokeCommand(io: Io): Command {
     .option("--max-age <time>", "with --async: not after waiting for longer than this", parseDuration)
     .option("--callback <address>", "with --async: where the result goes too: https://…, event:<type>, function:<ref>")
     .option("--stream", "print each event as the function yields it")
-    .option("--json", 'print {"events": […]}, with --stream one event a line, with --async {"invocationId": …}')
+    .option("--broadcast", "run it on every host that serves it, and print what each of them answers")
+    .option(
+      "--json",
+      'print {"events": […]}, with --stream one event a line, with --broadcast {"answers": […]}, with --async {"invocationId": …}',
+    )
   addNamespaceFlag(command, "namespace of a bare name")
   return addConnectionFlags(command).action(async (text: string, flags: Flags) => {
     const out = new Output(io, { json: flags.json === true })
@@ -46,6 +53,8 @@ export function invokeCommand(io: Io): Command {
       out.result({ invocationId, namespace: ref.namespace, name: ref.name }, () => invocationId)
       return
     }
+    if (flags.broadcast === true)
+      return showAnswers(out, await client.broadcastWire(ref, wire, { signal: io.signal, timeoutMs }), formatRef(ref))
     if (flags.stream === true) return await showStream(client.streamWire(ref, wire, { signal: io.signal, timeoutMs }), out, io)
     const startedAt = performance.now()
     const wires = await client.invokeWire(ref, wire, options)
@@ -59,7 +68,29 @@ async function showStream(stream: EventStream<WireEvent>, out: Output, io: Io): 
   for await (const wire of stream) showEvent(out, io, wire)
 }
 
+/** What each host answered. The command fails as the first host that did. */
+function showAnswers(out: Output, answers: readonly BroadcastAnswer<WireEvent>[], name: string): void {
+  const shown = answers.map((answer) =>
+    answer.ok
+      ? { host: answer.host, ok: true, events: answer.events.map((wire) => JSON.parse(encodeStructured(wire)) as unknown) }
+      : { host: answer.host, ok: false, error: errorReport(answer.error) },
+  )
+  out.result({ answers: shown }, (style) => (answers.length === 0 ? style.dim(`no host serves ${name}`) : answers.map(lineOf).join("\n")))
+  const failed = answers.find(({ ok }) => !ok)
+  if (failed && !failed.ok) throw new Exit(exitCodeOf(failed.error))
+}
+
+function lineOf(answer: BroadcastAnswer<WireEvent>): string {
+  if (!answer.ok) return `${answer.host}  failed  ${answer.error.reason}: ${answer.error.message}`
+  return [`${answer.host}  ok`, ...answer.events.map(encodeStructured)].join("\n  ")
+}
+
 function checkAsyncFlags(flags: Flags): void {
+  if (flags.broadcast === true && (flags.stream === true || flags.async === true || flags.idempotencyKey !== undefined))
+    throw FnError.of(
+      "INVALID_REQUEST",
+      "--broadcast goes with neither --stream nor --async nor --idempotency-key: each host runs it once, now",
+    )
   if (flags.stream === true && (flags.async === true || flags.idempotencyKey !== undefined))
     throw FnError.of("INVALID_REQUEST", "--stream goes with neither --async nor --idempotency-key: a stored invocation is not streamed")
   if (flags.async === true) return
