@@ -144,25 +144,26 @@ class Builder {
   async #handDown(base: string, folder: string, controller: string): Promise<void> {
     for (const group of [base, dirname(folder), folder]) {
       if ((await readText(group, "cgroup.subtree_control"))?.split(" ").includes(controller)) continue
-      try {
-        await writeValue(group, "cgroup.subtree_control", `+${controller}`)
-      } catch (thrown) {
-        if (group !== base || (thrown as NodeJS.ErrnoException).code !== "EBUSY") throw thrown
-        await vacate(base)
-        await writeValue(group, "cgroup.subtree_control", `+${controller}`)
-      }
+      if (group === base) await vacate(base)
+      await writeValue(group, "cgroup.subtree_control", `+${controller}`)
     }
   }
 }
 
-/** Moves this process, and what it has started, from `base` to a leaf below it. Rejects if others live there, too. */
+/**
+ * Moves this process, and what it has started, from `base` to a leaf below it: only a group without processes of its own may hand controllers
+ * down. (Some could be all the same, and would leave groups that no process can join.) Rejects if others live there, too.
+ */
 async function vacate(base: string): Promise<void> {
+  // The root of the tree has no type, and may do both.
+  if (!existsSync(join(base, "cgroup.type"))) return
   const members = await readProcesses(base)
   for (const pid of members) {
     if (!(await descendsFromUs(pid))) throw new Error(`process ${pid}, which is not ours, is in the group, too`)
   }
+  if (members.length === 0) return
   const leaf = join(base, LEAF)
-  await mkdir(leaf, { recursive: true })
+  if (!existsSync(leaf)) await mkdir(leaf)
   for (const pid of members) await writeValue(leaf, "cgroup.procs", pid)
 }
 

@@ -68,5 +68,5 @@ async function tryOnce(host: Host, name: MechanismName): Promise<Mechanism> {
 /** Groups are killed by version 2, or member by member in whatever version there is. */
 function versionOf({ group }: Host, name: MechanismName): 1 | 2 | undefined {
   const controller = CONTROLLERS[name]
-  return controller && (group.versions.get(controller) ?? group.versions.get("pids"))
+  return controller && (group.versions.get(controller) ?? 1)
 }

@@ -112,7 +112,7 @@ export const TRIALS: Readonly<Record<MechanismName, Trial>> = {
   },
 
   "cgroup-kill": async (host) => {
-    requireController(host, "pids")
+    if (host.group.folders.length === 0) requireController(host, "kill")
     const { stdout } = await tryScript(host, "setsid sleep 60 & echo $!")
     const state = readStatus(Number(stdout)).get("State") ?? "X"
     return seen(/^[XZ]/.test(state), "what left its session was ended, too", `what leaves its session survives: process ${stdout.trim()}`)
