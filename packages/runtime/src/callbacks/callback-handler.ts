@@ -51,7 +51,7 @@ export interface CallbackHandlerOptions {
 }
 
 /** Posts of one namespace at once: a slow receiver must not hold up those of others for long. */
-const CONCURRENCY = 16
+const CONCURRENCY = 64
 /** Pause when even the dead letter could not be stored, ms. */
 const STORE_AGAIN_MS = 5_000
 /** Room for the headers of a message whose data is nearly as large as the server takes. */

@@ -14,9 +14,10 @@ export interface Destination {
   readonly stream?: boolean
 }
 
-/** Where the answer to a call goes. One of the two ends is called, once. Neither may throw. */
+/** Where the answer to a call goes. One of the two ends is called, once. Neither may throw, or reject. */
 export interface Responder {
-  succeed(call: Call, events: WireEvent[]): void
+  /** Gives a promise where the answer takes a while to leave. */
+  succeed(call: Call, events: WireEvent[]): void | Promise<void>
   fail(call: Call, error: FnError): void
   /** The call has lasted long enough that its caller wants to know who has it. */
   started?(call: Call): void

@@ -295,7 +295,7 @@ export class Dispatcher {
       this.#forget(call)
       open.pool.stats.executed(durationMs)
       this.#options.instruments.execution(open.pool.labels, "ok", durationMs)
-      call.responder.succeed(call, events)
+      void call.responder.succeed(call, events)
       this.#report(call, undefined, events.length)
     }
     this.#finished(open, pooled, call)

@@ -42,12 +42,12 @@ export class NatsResponder implements Responder {
     this.#acceptsPayloadRef = acceptsPayloadRef
   }
 
-  succeed(call: Call, events: WireEvent[]): void {
+  succeed(call: Call, events: WireEvent[]): void | Promise<void> {
     const { outbox } = this.#egress
     // Made once for the reply and for the emitted event.
     const firstLines = events[0] === undefined ? "" : binaryHeaderLines(events[0].attributes)
     const reply = eventsReply(callLines(call), events, this.#mode, firstLines)
-    if (this.#acceptsPayloadRef && outbox?.isLarge(reply)) return void this.#succeedApart(outbox, call, events, reply)
+    if (this.#acceptsPayloadRef && outbox?.isLarge(reply)) return this.#succeedApart(outbox, call, events, reply)
     this.#send(call, events, reply, firstLines)
   }
 

@@ -27,9 +27,11 @@ export class ClaimedResponder implements Responder {
     return this.#responder.streamed ?? 0
   }
 
-  succeed(call: Call, events: WireEvent[]): void {
-    this.#responder.succeed(call, events)
-    this.#end(call, true)
+  succeed(call: Call, events: WireEvent[]): void | Promise<void> {
+    const left = this.#responder.succeed(call, events)
+    if (!left) return this.#end(call, true)
+    // What is large in memory now is the answer.
+    return left.then(() => this.#end(call, true))
   }
 
   fail(call: Call, error: FnError): void {

@@ -34,8 +34,10 @@ export interface FittingReply extends Reply {
 
 /** A caller has read its reply by then, or never will, ms. */
 const REPLY_MS = 300_000
-/** Bodies that are stored at once: each is in memory until it is. */
+/** Bodies that are stored at once. */
 const AT_ONCE = 4
+/** Bodies in memory that are being stored or wait for it; functions can be faster than a stream. */
+const MAX_HELD_BYTES = 536_870_912
 /** Room for headers: what carries a body also carries these. */
 const HEADER_BYTES = 8_192
 const NOTHING = new Uint8Array(0)
@@ -47,6 +49,7 @@ export class PayloadOutbox {
   readonly #objects: StoredObjects
   readonly #waiting: (() => void)[] = []
   #storing = 0
+  #heldBytes = 0
   readonly #ages = new Map<string, number>()
 
   constructor(options: PayloadOutboxOptions) {
@@ -101,18 +104,26 @@ export class PayloadOutbox {
     const { access, payloads } = this.#options
     // Never a name that was used: another attempt's result may be being read.
     const object = payloadName(invocationId, "out", newId())
+    await this.#inTurn(body.length, () => payloads.put(object, body))
+    this.#objects.expire(object, keepMs)
+    const where = payloadLines({ bucket: access.names.payloads, name: object }, body.length, contentType)
+    return { lines: lines + where, body: NOTHING, object }
+  }
+
+  async #inTurn(sizeBytes: number, store: () => Promise<void>): Promise<void> {
+    if (this.#heldBytes > 0 && this.#heldBytes + sizeBytes > MAX_HELD_BYTES)
+      throw FnError.of("OUTPUT_LIMIT", `this host has ${this.#heldBytes} bytes of large replies to store already`, { retryable: true })
+    this.#heldBytes += sizeBytes
     if (this.#storing >= AT_ONCE) await new Promise<void>((resolve) => this.#waiting.push(resolve))
     else this.#storing++
     try {
-      await payloads.put(object, body)
+      await store()
     } finally {
+      this.#heldBytes -= sizeBytes
       const next = this.#waiting.shift()
       if (next) next()
       else this.#storing--
     }
-    this.#objects.expire(object, keepMs)
-    const where = payloadLines({ bucket: access.names.payloads, name: object }, body.length, contentType)
-    return { lines: lines + where, body: NOTHING, object }
   }
 
   /** How long a stream keeps its messages; looked up once. */

@@ -113,26 +113,18 @@ export class FunctionLane implements LaneRunner {
     }
   }
 
-  /** What is known of a delivery without running it; `later` when it was put off. */
-  #examine(delivery: Delivery): Outcome | "run" | "later" {
-    const { settings, info } = delivery
-    const { cancelled } = this.#context
-    const now = Date.now()
-    if (cancelled.has(this.ref.namespace, delivery.invocationId)) return failure(cancelledError())
-    if (settings.spilled) return this.#examineSpilled(delivery, now)
-    const leftMs = (settings.notBefore ?? 0) - now
-    if (delivery.wasDeferred && info.deliveries === 1) {
-      // Put off even when its time has come meanwhile: so each later delivery is an attempt, and they can be counted.
-      this.#worker.putOff(delivery, leftMs)
-      return "later"
-    }
-    if (leftMs > HOLD_MS) {
-      this.#worker.putOff(delivery, leftMs)
-      return "later"
-    }
-    if (leftMs > 0) {
-      setTimeout(() => this.#holds(delivery) && this.run(delivery, false), leftMs).unref()
-      return "later"
+  /** It does not run, or not now. */
+  #refuse(delivery: Delivery, open: OpenVersion | undefined, verdict: Exclude<Verdict, { kind: "run" }>): void {
+    this.#release(open)
+    switch (verdict.kind) {
+      case "put-off":
+        return this.#worker.putOff(delivery, verdict.delayMs)
+      case "hold":
+        return this.#hold(delivery, verdict.forMs)
+      case "duplicate":
+        return void this.#drop(delivery)
+      case "ended":
+        return void this.#finish(delivery, verdict.outcome)
     }
     const maxAgeMs = settings.maxAgeMs ?? this.#settings?.maxAgeMs ?? Number.POSITIVE_INFINITY
     const waited = waitedMs(delivery, now)
@@ -277,7 +269,8 @@ export class FunctionLane implements LaneRunner {
     const responder = new NatsResponder(egress, endpoint, this.#replySubject(delivery), delivery.mode, delivery.acceptsPayloadRef)
     return {
       succeed: (call, events) => {
-        responder.succeed(call, events)
+        const left = responder.succeed(call, events)
+        if (left) return left.then(() => this.#acknowledged(delivery))
         void this.#acknowledged(delivery)
       },
       fail: (call, error) => {

@@ -2,7 +2,7 @@
  * What a host keeps of executions: all of the last 1 000 in memory; in the stream every durable one, every failed one, and sync successes
  * of functions that ask for it. docs/protocol.md#executions
  */
-import { FnError, type Logger, messageOf } from "@fn/core"
+import { FnError, type FnErrorData, type Logger, messageOf } from "@fn/core"
 import { publishRaw } from "@fn/nats"
 import { type ExecutionRecord, type QueueAccess, recordExecution, recordExecutionSoon } from "@fn/queue"
 import type { Call } from "../dispatch/call.js"
@@ -26,6 +26,10 @@ export const FAILURES_PER_SECOND = 100
 
 /** A call that never ran here for one of these goes to another host, or is tried again by its caller: no execution ended. */
 const NOT_HERE: ReadonlySet<string> = new Set(["QUEUE_FULL", "HOST_DRAINING", "CIRCUIT_OPEN"])
+
+/** What a record keeps of an error: a message that no stream takes would be tried for ever. */
+const MESSAGE_CHARS = 4_096
+const DETAILS_CHARS = 8_192
 
 /** See the head of this file. */
 export class ExecutionLog implements ExecutionRecorder {
@@ -120,7 +124,7 @@ export class ExecutionLog implements ExecutionRecorder {
       endedAt: new Date().toISOString(),
       durationMs: Math.round(end.durationMs * 1_000) / 1_000,
       eventsOut: end.eventsOut,
-      ...(error ? { error: error.toData() } : {}),
+      ...(error ? { error: boundedError(error) } : {}),
       ...(memoryBytes === undefined ? {} : { memoryBytes }),
     }
   }
@@ -132,5 +136,14 @@ export class ExecutionLog implements ExecutionRecorder {
     } catch (thrown) {
       this.#options.logger.debug("execution not recorded", { invocationId: call.invocationId, error: messageOf(thrown) })
     }
+  }
+}
+
+function boundedError(error: FnError): FnErrorData {
+  const { details, message, ...data } = error.toData()
+  return {
+    ...data,
+    message: message.length > MESSAGE_CHARS ? `${message.slice(0, MESSAGE_CHARS)}…` : message,
+    ...(details && JSON.stringify(details).length <= DETAILS_CHARS ? { details } : {}),
   }
 }

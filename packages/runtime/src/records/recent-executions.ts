@@ -1,10 +1,12 @@
 /** The last executions of a host, in memory: what a status answers of executions that are not recorded. */
-import type { FnError, RecentExecution } from "@fn/core"
+import type { Code, FnError, RecentExecution } from "@fn/core"
 import type { Call } from "../dispatch/call.js"
-import { statusOf } from "./status-of.js"
+import { statusOfReason } from "./status-of.js"
 
 /** How many are remembered. */
 export const RECENT_EXECUTIONS = 1_000
+/** What is kept of an error's message. */
+const MESSAGE_CHARS = 1_024
 
 /** Made once and written over again: remembering an execution allocates nothing. Never the call itself, which holds its event. */
 interface Slot {
@@ -18,7 +20,11 @@ interface Slot {
   startedAt: number
   endedAt: number
   eventsOut: number
-  error: FnError | undefined
+  /** Of its error; a code of "" for none. */
+  code: Code | ""
+  reason: string
+  message: string
+  retryable: boolean
 }
 
 /** Which of them. */
@@ -54,7 +60,11 @@ export class RecentExecutions {
     slot.startedAt = call.startedAt
     slot.endedAt = performance.now()
     slot.eventsOut = eventsOut
-    slot.error = error
+    slot.code = error?.code ?? ""
+    if (!error) return
+    slot.reason = error.reason
+    slot.message = error.message.length > MESSAGE_CHARS ? `${error.message.slice(0, MESSAGE_CHARS)}…` : error.message
+    slot.retryable = error.retryable
   }
 
   /** The latest first. */
@@ -82,25 +92,28 @@ function newSlot(): Slot {
     startedAt: 0,
     endedAt: 0,
     eventsOut: 0,
-    error: undefined,
+    code: "",
+    reason: "",
+    message: "",
+    retryable: false,
   }
 }
 
 function describe(slot: Slot, epochMs: number): RecentExecution {
-  const { version, instance, startedAt, endedAt, error } = slot
+  const { version, instance, startedAt, endedAt, code, reason, message, retryable } = slot
   return {
     id: slot.id,
     function: slot.function,
     ...(version === undefined ? {} : { version }),
     ...(instance === undefined ? {} : { instance }),
-    status: statusOf(error),
+    status: code === "" ? "succeeded" : statusOfReason(reason),
     attempt: slot.attempt,
     durable: slot.durable,
     ...(startedAt === 0 ? {} : { startedAt: new Date(epochMs + startedAt).toISOString() }),
     endedAt: new Date(epochMs + endedAt).toISOString(),
     durationMs: startedAt === 0 ? 0 : rounded(endedAt - startedAt),
     eventsOut: slot.eventsOut,
-    ...(error ? { error: error.toData() } : {}),
+    ...(code === "" ? {} : { error: { code, reason, message, retryable } }),
   }
 }
 

@@ -3,8 +3,12 @@ import type { FinalStatus } from "@fn/queue"
 
 /** How an execution ended, by the reason it failed for. */
 export function statusOf(error: FnError | undefined): FinalStatus {
-  if (error === undefined) return "succeeded"
-  switch (error.reason) {
+  return error === undefined ? "succeeded" : statusOfReason(error.reason)
+}
+
+/** How an execution ended that failed for `reason`. */
+export function statusOfReason(reason: string): FinalStatus {
+  switch (reason) {
     case "CANCELLED":
       return "cancelled"
     case "FUNCTION_TIMEOUT":

@@ -38,6 +38,7 @@ describe("R-IV-9: events too large for a message", () => {
           if (broken) throw new TypeError("no luck")
           return { type: "size", data: { bytes: (event.data as Uint8Array).length } }
         },
+        wide: () => ({ type: "wide", wide: "x".repeat(2_000_000) }),
         hold: async (event, ctx) => {
           running.push(event.id)
           await new Promise((resolve) => ctx.signal.addEventListener("abort", resolve))
@@ -45,7 +46,7 @@ describe("R-IV-9: events too large for a message", () => {
       },
     })
     await setupPlatform(host.nc)
-    for (const name of ["copy", "size", "two", "hold"]) await host.deployBuiltin(name)
+    for (const name of ["copy", "size", "two", "hold", "wide"]) await host.deployBuiltin(name)
     await host.deployBuiltin("flaky", { retry: { attempts: 3, initialMs: 1, maxMs: 1, jitter: false } })
     await host.deployBuiltin("mended", { retry: { attempts: 1 } })
     await host.deployModule("apart", MODULE)
@@ -278,6 +279,35 @@ describe("R-IV-9: events too large for a message", () => {
     expect(JSON.parse(Buffer.from((await resultOf(await redriven())).data).toString())).toEqual({ bytes: LARGE })
     await gone(id)
   })
+
+  test("SEC-4: a host that drains ends when a reply that is stored apart has left", async () => {
+    let made: () => void = () => undefined
+    const isMade = new Promise<void>((resolve) => {
+      made = resolve
+    })
+    await using leaving = await startTestHost({
+      builtins: {
+        make: () => {
+          made()
+          return { type: "made", datacontenttype: "text/plain", data: "x".repeat(20_000_000) }
+        },
+      },
+    })
+    await setupPlatform(leaving.nc)
+    await leaving.deployBuiltin("make")
+    const answer = leaving.request("function.js.make", "", { "Fn-Accept": "payload-ref" })
+    await isMade
+    const drained = leaving.runtime.drain()
+    expect(header(await answer, "Fn-Payload-Size")).toBe("20000000")
+    await drained
+    expect(leaving.runtime.phase).toBe("closed")
+  }, 30_000)
+
+  test("headers too large for a message are OUTPUT_LIMIT, for a durable result too: nothing is tried for ever", async () => {
+    const id = await queue("wide", randomBytes(10))
+    expect((await resultOf(id)).lines).toContain("Fn-Error-Reason: OUTPUT_LIMIT")
+    expect(failure(await host.request("function.js.wide", ""))).toBe("resource_exhausted OUTPUT_LIMIT")
+  }, 30_000)
 
   test("where nothing can be stored apart, a caller gets what a message can carry, and else the reason", async () => {
     await using bare = await startTestHost({ builtins: { make: (event) => ({ type: "made", data: "x".repeat(event.data as number) }) } })

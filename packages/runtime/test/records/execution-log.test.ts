@@ -210,6 +210,17 @@ describe("what a host keeps of executions", () => {
     log.close()
   })
 
+  test("an error with more to say than a message holds is recorded without its details", async () => {
+    const log = new ExecutionLog({ access, host: "h1", logger: host.logger })
+    const id = newId()
+    const error = FnError.terminal("TOO_MUCH", "x".repeat(100_000), { all: "y".repeat(2_000_000) })
+    const end = { ref: { namespace: "default", name: "quiet" }, invocationId: id, attempt: 1, durationMs: 0, eventsOut: 0, error }
+    await log.recordDurable({ ...end, queuedAt: Date.now() })
+    const record = await recorded(id)
+    expect(record.error).toMatchObject({ reason: "TOO_MUCH", message: expect.stringMatching(/^x{4096}…$/) })
+    expect(record.error).not.toHaveProperty("details")
+  })
+
   test("the record of a durable execution is stored once, however often it is written", async () => {
     const log = new ExecutionLog({ access, host: "h1", logger: host.logger })
     const id = newId()
