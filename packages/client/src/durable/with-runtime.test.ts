@@ -1,7 +1,7 @@
 import { FnError, type HandlerContext } from "@fn/core"
 import { connectRegistry, type FunctionManifest, setupPlatform } from "@fn/registry"
 import { type RuntimeService, startRuntime } from "@fn/runtime"
-import { startTestServer, type TestServer, tempDir, until } from "@fn/testing"
+import { startTestServer, type TestServer, tempDir, testServers, until } from "@fn/testing"
 import { describe, expect, test } from "@jest/globals"
 import { type Client, connectClient } from "../index.js"
 
@@ -14,9 +14,14 @@ interface Live extends AsyncDisposable {
   deploy(name: string, more?: Partial<FunctionManifest>): Promise<void>
 }
 
-/** A server that is set up, hosts with these builtins, and a client; the functions are deployed. */
-async function startLive(builtins: Record<string, Handler>, hosts: number = 1): Promise<Live> {
-  const server = await startTestServer()
+const SERVERS = await testServers("durable calls of the client")
+
+/** A server that is set up, `hosts` hosts with these builtins, and a client. */
+async function startLive(
+  builtins: Record<string, Handler>,
+  { binary, hosts = 1 }: { readonly binary: string; readonly hosts?: number },
+): Promise<Live> {
+  const server = await startTestServer({ binary })
   const folder = await tempDir()
   const nc = await server.connect()
   await setupPlatform(nc)
@@ -55,18 +60,21 @@ async function startLive(builtins: Record<string, Handler>, hosts: number = 1): 
 
 const event = { specversion: "1.0", id: "1", source: "/test", type: "test.asked", data: { n: 1 } } as const
 
-describe("R-IV-5: durable invocations on the real runtime", () => {
+describe.each(SERVERS)("R-IV-5: durable invocations on the real runtime and $server", ({ binary }) => {
   test("run, give their events, their failures, and what became of them after a retry", async () => {
-    await using live = await startLive({
-      double: ({ data }) => ({ type: "test.doubled", data: (data as { n: number }).n * 2 }),
-      refuses: () => {
-        throw FnError.terminal("CARD_DECLINED", "no money")
+    await using live = await startLive(
+      {
+        double: ({ data }) => ({ type: "test.doubled", data: (data as { n: number }).n * 2 }),
+        refuses: () => {
+          throw FnError.terminal("CARD_DECLINED", "no money")
+        },
+        flaky: (_event, ctx) => {
+          if (ctx.attempt === 1) throw new Error("the first time never works")
+          return { type: "test.attempt", data: ctx.attempt }
+        },
       },
-      flaky: (_event, ctx) => {
-        if (ctx.attempt === 1) throw new Error("the first time never works")
-        return { type: "test.attempt", data: ctx.attempt }
-      },
-    })
+      { binary },
+    )
     const { client, deploy } = live
     await deploy("double")
     await deploy("refuses")
@@ -85,7 +93,7 @@ describe("R-IV-5: durable invocations on the real runtime", () => {
 
   test("wait for their time, and are cancelled while they wait", async () => {
     const ran: number[] = []
-    await using live = await startLive({ note: () => void ran.push(Date.now()) })
+    await using live = await startLive({ note: () => void ran.push(Date.now()) }, { binary })
     await live.deploy("note")
     const at = Date.now() + 1_500
     const id = await live.client.invokeAsync("note", event, { at: new Date(at) })
@@ -100,15 +108,18 @@ describe("R-IV-5: durable invocations on the real runtime", () => {
 
   test("are cancelled while they run", async () => {
     let aborted = false
-    await using live = await startLive({
-      waits: (_event, ctx) =>
-        new Promise((resolve) =>
-          ctx.signal.addEventListener("abort", () => {
-            aborted = true
-            resolve(undefined)
-          }),
-        ),
-    })
+    await using live = await startLive(
+      {
+        waits: (_event, ctx) =>
+          new Promise((resolve) =>
+            ctx.signal.addEventListener("abort", () => {
+              aborted = true
+              resolve(undefined)
+            }),
+          ),
+      },
+      { binary },
+    )
     await live.deploy("waits")
     const id = await live.client.invokeAsync("waits", event)
     const [runtime] = live.runtimes as [RuntimeService]
@@ -127,7 +138,7 @@ describe("R-IV-5: durable invocations on the real runtime", () => {
           return { type: "test.counted", data: id }
         },
       },
-      2,
+      { binary, hosts: 2 },
     )
     await live.deploy("count", { concurrency: 20 })
     const names = Array.from({ length: 300 }, (_, n) => `e${n}`)
@@ -140,7 +151,7 @@ describe("R-IV-5: durable invocations on the real runtime", () => {
   }, 90_000)
 })
 
-describe("R-IV-10: idempotency keys on the real runtime", () => {
+describe.each(SERVERS)("R-IV-10: idempotency keys on the real runtime and $server", ({ binary }) => {
   test("concurrent and later duplicates on two hosts run once, and all get the same result, also across a restart of the server", async () => {
     let runs = 0
     let release = (): void => undefined
@@ -156,7 +167,7 @@ describe("R-IV-10: idempotency keys on the real runtime", () => {
           return { type: "test.charged", data: number }
         },
       },
-      2,
+      { binary, hosts: 2 },
     )
     const { client, server } = live
     await live.deploy("charge", { concurrency: 10 })
@@ -176,9 +187,9 @@ describe("R-IV-10: idempotency keys on the real runtime", () => {
   }, 90_000)
 })
 
-describe("R-IV-9: large events on the real runtime", () => {
+describe.each(SERVERS)("R-IV-9: large events on the real runtime and $server", ({ binary }) => {
   test("go in and come out by claim check, sync, stored and keyed", async () => {
-    await using live = await startLive({ echo: (sent) => ({ ...sent, type: "test.echoed" }) })
+    await using live = await startLive({ echo: (sent) => ({ ...sent, type: "test.echoed" }) }, { binary })
     await live.deploy("echo")
     const data = new Uint8Array(3_000_000).fill(7)
     const large = { ...event, datacontenttype: "application/octet-stream", data }
