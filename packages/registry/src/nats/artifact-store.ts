@@ -115,8 +115,13 @@ export class NatsArtifacts implements ArtifactStore {
     }
   }
 
-  #open(namespace: string): Promise<ObjectStore> {
-    return this.#objm.open(this.#options.bucket(namespace), false)
+  async #open(namespace: string): Promise<ObjectStore> {
+    const bucket = this.#options.bucket(namespace)
+    try {
+      return await this.#objm.open(bucket, false)
+    } catch (thrown) {
+      throw registryError(thrown, `opening bucket ${bucket}`)
+    }
   }
 }
 
