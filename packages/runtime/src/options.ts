@@ -54,6 +54,8 @@ export interface CallbackOptions extends HttpPolicyOptions {
 export interface RuntimeLimits {
   /** Event data that was stored apart and is in memory, for calls that are not over, bytes. Calls beyond it wait. Default 256 MiB. */
   readonly payloadBytes: number
+  /** Records of failed sync calls that a function may write in a second; the rest is counted and logged. Default 100. */
+  readonly failureRecordsPerSecond: number
   /** Calls that may wait for a slot, per slot. Default 10. */
   readonly waitFactor: number
   /** After this long the caller hears *started*, ms. Default 100; our client relies on it. */
@@ -79,6 +81,7 @@ export interface RuntimeLimits {
 /** What is used where nothing is said. */
 export const DEFAULT_LIMITS: RuntimeLimits = {
   payloadBytes: 268_435_456,
+  failureRecordsPerSecond: 100,
   waitFactor: 10,
   startedAfterMs: 100,
   cancelGraceMs: 1_000,

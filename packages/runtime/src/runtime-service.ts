@@ -131,7 +131,12 @@ export class RuntimeService implements AsyncDisposable {
       names: queueNames(options.subjects?.functions),
       jsDomain: options.jsDomain,
     }
-    this.#executions = new ExecutionLog({ access, host: this.host, logger: this.#logger })
+    this.#executions = new ExecutionLog({
+      access,
+      host: this.host,
+      logger: this.#logger,
+      failuresPerSecond: this.#limits.failureRecordsPerSecond,
+    })
     this.#artifacts = new ArtifactCache(join(options.dataDir, "artifacts"), options.registry.artifacts)
     this.#starters = new Map<RuntimeKind, InstanceStarter>([
       ["builtin", createBuiltinStarter(this.#builtins)],

@@ -17,12 +17,9 @@ export interface ExecutionLogOptions {
   readonly access: QueueAccess
   readonly host: string
   readonly logger: Logger
-  /** Records of failed sync calls a function may write in a second. Default {@link FAILURES_PER_SECOND}. */
-  readonly failuresPerSecond?: number | undefined
+  /** Records of failed sync calls a function may write in a second: a broken one at full load would write tens of thousands. */
+  readonly failuresPerSecond: number
 }
-
-/** A broken function at full load would write tens of thousands. */
-export const FAILURES_PER_SECOND = 100
 
 /** A call that never ran here for one of these goes to another host, or is tried again by its caller: no execution ended. */
 const NOT_HERE: ReadonlySet<string> = new Set(["QUEUE_FULL", "HOST_DRAINING", "CIRCUIT_OPEN"])
@@ -40,7 +37,7 @@ export class ExecutionLog implements ExecutionRecorder {
 
   constructor(options: ExecutionLogOptions) {
     this.#options = options
-    this.#limit = new RecordLimit(options.failuresPerSecond ?? FAILURES_PER_SECOND, options.logger)
+    this.#limit = new RecordLimit(options.failuresPerSecond, options.logger)
   }
 
   started(call: Call): void {

@@ -191,7 +191,7 @@ describe("what a host keeps of executions", () => {
   })
 
   test("a call that was refused and never ran is no execution, one that was stopped while it ran is", async () => {
-    const log = new ExecutionLog({ access, host: "h1", logger: host.logger })
+    const log = new ExecutionLog({ access, host: "h1", logger: host.logger, failuresPerSecond: 100 })
     const fn = new HostedFunction({ ...(await host.registry.getFunction({ namespace: "default", name: "quiet" })).record }, 1)
     const ended = (id: string, startedAt: number): void => {
       const responder = { succeed: () => undefined, fail: () => undefined }
@@ -211,7 +211,7 @@ describe("what a host keeps of executions", () => {
   })
 
   test("an error with more to say than a message holds is recorded without its details", async () => {
-    const log = new ExecutionLog({ access, host: "h1", logger: host.logger })
+    const log = new ExecutionLog({ access, host: "h1", logger: host.logger, failuresPerSecond: 100 })
     const id = newId()
     const error = FnError.terminal("TOO_MUCH", "x".repeat(100_000), { all: "y".repeat(2_000_000) })
     const end = { ref: { namespace: "default", name: "quiet" }, invocationId: id, attempt: 1, durationMs: 0, eventsOut: 0, error }
@@ -222,7 +222,7 @@ describe("what a host keeps of executions", () => {
   })
 
   test("the record of a durable execution is stored once, however often it is written", async () => {
-    const log = new ExecutionLog({ access, host: "h1", logger: host.logger })
+    const log = new ExecutionLog({ access, host: "h1", logger: host.logger, failuresPerSecond: 100 })
     const id = newId()
     const end = { ref: { namespace: "default", name: "quiet" }, invocationId: id, attempt: 2, durationMs: 3.25, eventsOut: 1 }
     const queuedAt = Date.parse("2026-01-02T03:04:05.678Z")
