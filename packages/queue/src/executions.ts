@@ -20,7 +20,7 @@ export interface ExecutionRecord {
   readonly instance?: string
   readonly host: string
   readonly status: FinalStatus
-  /** Of the last attempt, from 1. */
+  /** Of the last attempt, from 1; 0 when none was made. */
   readonly attempt: number
   /** Whether it came through the queue. */
   readonly durable: boolean

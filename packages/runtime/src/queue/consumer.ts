@@ -5,7 +5,8 @@ import type { QueueAccess } from "@fn/queue"
 import type { ResolvedQueueSettings } from "./settings.js"
 
 /** A consumer nobody pulls from for so long is deleted by the server, ms. With it go the delivery counts, so hosts pull more often than that. */
-export const INACTIVE_MS = 1_800_000
+const INACTIVE_MS = 1_800_000
+const KEEP_MS = INACTIVE_MS / 3
 /** Deliveries past the attempts before the server stops: hosts count attempts themselves, this is for hosts that die at each. */
 const CRASH_NET = 4
 const NS_PER_MS = 1_000_000
@@ -34,8 +35,54 @@ interface ConsumerInfo {
   readonly delivered: { readonly stream_seq: number }
 }
 
-/** Makes the lane's consumer, or gives it these settings. Without `action` every server since 2.9 does whichever is needed. */
-export async function ensureConsumer(
+/** The consumers of a host's lanes: made when they are first needed, by whoever is first. */
+export class Consumers {
+  readonly #access: QueueAccess
+  /** By name: the settings they were last given, and when something was last asked of them. */
+  readonly #known = new Map<string, { readonly settings: string; askedAt: number }>()
+
+  constructor(access: QueueAccess) {
+    this.#access = access
+  }
+
+  /** The lane's consumer is there with these settings once this resolves. @throws {FnError} NOT_SET_UP, JETSTREAM_UNAVAILABLE, DISCONNECTED … */
+  async ensure(lane: QueueLane, settings: Pick<ResolvedQueueSettings, "ackWaitMs" | "attempts">): Promise<void> {
+    const wanted = `${settings.ackWaitMs} ${settings.attempts}`
+    const known = this.#known.get(lane.consumer)
+    if (known && known.settings === wanted && !isOld(known)) return
+    await createConsumer(this.#access, lane, settings)
+    this.#known.set(lane.consumer, { settings: wanted, askedAt: Date.now() })
+  }
+
+  /** Something is asked of the consumer now: the server keeps it. */
+  asked({ consumer }: QueueLane): void {
+    const known = this.#known.get(consumer)
+    if (known) known.askedAt = Date.now()
+  }
+
+  /** Whether the consumer should be asked for something, lest the server delete it. */
+  isDue({ consumer }: QueueLane): boolean {
+    const known = this.#known.get(consumer)
+    return !known || isOld(known)
+  }
+
+  /** It may not be there any more. */
+  forget({ consumer }: QueueLane): void {
+    this.#known.delete(consumer)
+  }
+
+  /** Forgets those nothing was asked of for long; all of them after the server was away. */
+  prune(all: boolean = false): void {
+    for (const [consumer, known] of this.#known) if (all || isOld(known)) this.#known.delete(consumer)
+  }
+}
+
+function isOld({ askedAt }: { readonly askedAt: number }): boolean {
+  return Date.now() - askedAt > KEEP_MS
+}
+
+/** Makes the consumer, or gives it these settings. Without `action` every server since 2.9 does whichever is needed. */
+async function createConsumer(
   { inbox, names, jsDomain }: QueueAccess,
   lane: QueueLane,
   settings: Pick<ResolvedQueueSettings, "ackWaitMs" | "attempts">,

@@ -5,9 +5,6 @@ import { type InvocationSettings, sequenceId, takeInvocationHeader } from "@fn/q
 import { type EventMode, Request } from "../ingress/request.js"
 import type { HeldPayload, PayloadClaim } from "../payloads/payload-intake.js"
 
-/** Past this, a clock that differs from the one that deferred a message is held out instead of deferring again, ms. */
-export const HOLD_MS = 5_000
-
 /** What settling an invocation needs to know of its message. */
 export interface QueuedInvocation {
   readonly ref: FunctionRef

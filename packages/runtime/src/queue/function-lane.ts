@@ -6,7 +6,7 @@
  */
 import { FnError, type FunctionRef, type WireEvent } from "@fn/core"
 import { isReplySubject } from "@fn/nats"
-import { claim, consumerName, findResult, storeResult } from "@fn/queue"
+import { consumerName } from "@fn/queue"
 import { Call, type Responder } from "../dispatch/call.js"
 import { resolveVersion } from "../dispatch/dispatcher.js"
 import { type Backlog, type HostedFunction, type OpenVersion, offeredSlots } from "../dispatch/hosted-function.js"
@@ -15,12 +15,16 @@ import type { PayloadClaim } from "../payloads/payload-intake.js"
 import type { ExecutionTrace } from "../records/execution-recorder.js"
 import type { QueueLane } from "./consumer.js"
 import type { QueueContext } from "./context.js"
-import { type Delivery, HOLD_MS, waitedMs } from "./delivery.js"
+import type { Delivery } from "./delivery.js"
 import { isHostLocal, isPermanent, retryDelayMs } from "./retry-policy.js"
 import { type ResolvedQueueSettings, resolveQueueSettings } from "./settings.js"
 import { acknowledge, type Outcome, persist, settle } from "./tail.js"
+import { cancelledError, examine, hasHistory, lookUp, type Verdict } from "./verdict.js"
 import type { LaneRunner, Worker } from "./worker.js"
 
+const CANCELLED = { kind: "ended", outcome: { kind: "error", error: cancelledError(), unrun: true } } as const
+/** While a sync call of the same id runs, how often is looked whether it still does, ms. */
+const BUSY_MS = 100
 /** A host that cannot run a function for reasons of its own leaves it to others for so long, ms. */
 const AVERSION_MS = 15_000
 
@@ -78,19 +82,10 @@ export class FunctionLane implements LaneRunner {
     const open = setAside ? this.#active : undefined
     if (delivery.settings.spilled) this.#context.onSpilled?.(delivery.invocationId)
     this.#fn.queued = delivery.info.pending
-    if (this.#gone) {
-      this.#release(open)
-      return this.#worker.putOff(delivery, 0)
-    }
-    const outcome = this.#examine(delivery)
-    if (outcome === "run") {
-      if (delivery.info.deliveries > 1 || delivery.settings.keyed || delivery.claim) void this.#runChecked(delivery, open)
-      else this.#start(delivery, open)
-      return
-    }
-    this.#release(open)
-    if (outcome === "later") return
-    void this.#finish(delivery, outcome)
+    const verdict = this.#isCancelled(delivery) ? CANCELLED : examine(delivery, this.#settings)
+    if (verdict.kind !== "run") return this.#refuse(delivery, open, verdict)
+    if (hasHistory(delivery) || delivery.claim) void this.#runChecked(delivery, open)
+    else this.#start(delivery, open)
   }
 
   /** The function was deleted here: what runs finishes, all else is given back. */
@@ -109,13 +104,14 @@ export class FunctionLane implements LaneRunner {
     for (const [open, waiting] of this.#waiting) {
       if (!waiting.has(delivery)) continue
       this.#unwait(open, delivery)
-      void this.#finish(delivery, failure(cancelledError()))
+      void this.#finish(delivery, CANCELLED.outcome)
     }
   }
 
   /** It does not run, or not now. */
   #refuse(delivery: Delivery, open: OpenVersion | undefined, verdict: Exclude<Verdict, { kind: "run" }>): void {
     this.#release(open)
+    this.#free(delivery)
     switch (verdict.kind) {
       case "put-off":
         return this.#worker.putOff(delivery, verdict.delayMs)
@@ -126,34 +122,24 @@ export class FunctionLane implements LaneRunner {
       case "ended":
         return void this.#finish(delivery, verdict.outcome)
     }
-    const maxAgeMs = settings.maxAgeMs ?? this.#settings?.maxAgeMs ?? Number.POSITIVE_INFINITY
-    const waited = waitedMs(delivery, now)
-    if (waited > maxAgeMs) return failure(FnError.of("EXPIRED", `the invocation waited ${waited} ms, longer than its ${maxAgeMs} ms`))
-    const attempts = this.#settings?.attempts ?? 1
-    if (delivery.attempt <= attempts) return "run"
-    return failure(FnError.of("ATTEMPTS_EXHAUSTED", `all ${attempts} attempts ended without an outcome: the hosts that ran them are gone`))
   }
 
-  /** A sync call in the queue has one attempt, and a caller who waits. */
-  #examineSpilled({ settings, info }: Delivery, now: number): Outcome | "run" {
-    if (info.deliveries > 1)
-      return failure(FnError.of("OUTCOME_UNKNOWN", "the host that took the call is gone; it may have run, and is not run again"))
-    if (settings.timeoutMs !== undefined && info.storedAt + settings.timeoutMs <= now)
-      return failure(FnError.of("DEADLINE_EXCEEDED", `the call did not start within the ${settings.timeoutMs} ms it had left`))
-    return "run"
+  /** Looks at a delivery again after a while; its lease is kept meanwhile. */
+  #hold(delivery: Delivery, forMs: number): void {
+    setTimeout(() => this.#worker.held.has(delivery) && this.run(delivery, false), forMs).unref()
   }
 
-  /** Looks first whether an earlier attempt, or another message of the same key, has ended it already. */
+  #isCancelled({ invocationId }: Delivery): boolean {
+    return this.#context.cancelled.has(this.ref.namespace, invocationId)
+  }
+
+  /** Reads first what there is to be read of it. */
   async #runChecked(delivery: Delivery, open: OpenVersion | undefined): Promise<void> {
     try {
-      const outcome = await persist(this.#context, "the look for a result", () => this.#lookUp(delivery))
-      if (outcome === "run") {
-        if (delivery.claim) await this.#read(delivery, delivery.claim)
-        return this.#start(delivery, open)
-      }
-      this.#release(open)
-      if (outcome === "duplicate") await this.#drop(delivery)
-      else await this.#finish(delivery, outcome)
+      const verdict = await persist(this.#context, "the look for a result", () => lookUp(this.#context.access, delivery))
+      if (verdict.kind !== "run") return this.#refuse(delivery, open, verdict)
+      if (delivery.claim) await this.#read(delivery, delivery.claim)
+      this.#start(delivery, open)
     } catch (thrown) {
       this.#release(open)
       this.#ended(delivery, FnError.from(thrown))
@@ -169,23 +155,6 @@ export class FunctionLane implements LaneRunner {
     delivery.payload = await payloads.read(stored, invocationId, deadline)
   }
 
-  async #lookUp(delivery: Delivery): Promise<Outcome | "run" | "duplicate"> {
-    const { access } = this.#context
-    const { invocationId, settings, info } = delivery
-    const { namespace } = this.ref
-    if (settings.keyed) {
-      const held = await claim(access, namespace, invocationId, delivery.seq)
-      if (held.kind === "other") {
-        // Whoever asks late for what the stream of results has forgotten gets it again.
-        if (held.result) await storeResult(access, namespace, invocationId, held.result)
-        return "duplicate"
-      }
-    }
-    if (info.deliveries === 1) return "run"
-    const result = await findResult(access, namespace, invocationId, { fromLeader: true })
-    return result ? { kind: "stored", result } : "run"
-  }
-
   async #drop(delivery: Delivery): Promise<void> {
     this.#context.counts.duplicates++
     await acknowledge(this.#context, delivery)
@@ -194,6 +163,7 @@ export class FunctionLane implements LaneRunner {
 
   /** Runs it on its version: at once on the slot that was set aside, else when there is one. */
   #start(delivery: Delivery, open: OpenVersion | undefined): void {
+    if (this.#gone) return this.#refuse(delivery, open, { kind: "put-off", delayMs: 0 })
     let version: string
     let event: WireEvent
     try {
@@ -222,18 +192,9 @@ export class FunctionLane implements LaneRunner {
 
   #dispatch(delivery: Delivery, event: WireEvent, open: OpenVersion): void {
     const { settings, invocationId, attempt, info } = delivery
-    const { dispatcher, cancelled } = this.#context
-    if (cancelled.has(this.ref.namespace, invocationId) || dispatcher.has(invocationId)) {
-      this.#release(open)
-      if (dispatcher.has(invocationId) && settings.spilled)
-        return void this.#finish(
-          delivery,
-          failure(FnError.of("INVALID_REQUEST", `invocation ${invocationId} is running on this host already`)),
-        )
-      // Another message of the same id runs here: its result is this one's too.
-      if (dispatcher.has(invocationId)) return void this.#drop(delivery)
-      return void this.#finish(delivery, failure(cancelledError()))
-    }
+    const { dispatcher } = this.#context
+    if (this.#isCancelled(delivery)) return this.#refuse(delivery, open, CANCELLED)
+    if (dispatcher.has(invocationId)) return this.#refuse(delivery, open, this.#whileItRuns(delivery))
     const timeoutMs = settings.timeoutMs ?? open.pool.definition.timeoutMs
     const deadline = settings.spilled ? info.storedAt + timeoutMs : Date.now() + timeoutMs
     const responder = settings.spilled ? this.#spilledResponder(delivery) : this.#durableResponder(delivery)
@@ -253,6 +214,14 @@ export class FunctionLane implements LaneRunner {
         wantsStarted: settings.spilled === true && settings.replyTo !== undefined && delivery.wantsStarted,
       }),
     )
+  }
+
+  /** Another call of the same id runs here. */
+  #whileItRuns({ invocationId, settings }: Delivery): Exclude<Verdict, { kind: "run" }> {
+    const error = FnError.of("INVALID_REQUEST", `invocation ${invocationId} is running on this host already`)
+    if (settings.spilled) return { kind: "ended", outcome: { kind: "error", error } }
+    // Of another queued message: its result is this one's too. A sync call's is not.
+    return this.#context.dispatcher.find(invocationId)?.durable ? { kind: "duplicate" } : { kind: "hold", forMs: BUSY_MS }
   }
 
   #durableResponder(delivery: Delivery): Responder {
@@ -302,12 +271,13 @@ export class FunctionLane implements LaneRunner {
     const { settings, attempt } = delivery
     const retry = this.#fn.versions.get(trace?.version ?? this.#fn.record.activeVersion)?.pool.definition.retry
     if (!settings.spilled && isHostLocal(error)) {
-      this.#averseUntil = Date.now() + AVERSION_MS
+      // While its circuit is open, nothing is pulled anyway.
+      if (error.reason !== "CIRCUIT_OPEN") this.#averseUntil = Date.now() + AVERSION_MS
       this.#worker.putOff(delivery, 0)
       return this.#worker.tellOthers()
     }
     const isLast = settings.spilled || attempt >= (this.#settings?.attempts ?? 1) || isPermanent(error, retry)
-    if (isLast) return void this.#finish(delivery, failure(error), trace)
+    if (isLast) return void this.#finish(delivery, { kind: "error", error }, trace)
     counts.retries++
     this.#worker.putOff(delivery, retryDelayMs(error, attempt, retry))
   }
@@ -331,11 +301,6 @@ export class FunctionLane implements LaneRunner {
   #free(delivery: Delivery): void {
     delivery.payload?.release()
     delivery.payload = undefined
-  }
-
-  /** Whether a delivery is still this host's. */
-  #holds(delivery: Delivery): boolean {
-    return this.#worker.held.get(delivery.seq) === delivery
   }
 
   /** Where a spilled call is answered. @throws {FnError} BAD_REPLY_SUBJECT */
@@ -369,7 +334,11 @@ export class FunctionLane implements LaneRunner {
 
   #takeSlot(open: OpenVersion): boolean {
     const { backlog } = open
-    if (!backlog || open.breaker.isOpen) return false
+    if (!backlog) return false
+    if (open.breaker.isOpen) {
+      this.#giveUpWaiting(open)
+      return false
+    }
     const [next] = this.#waiting.get(open) ?? []
     if (next) {
       this.#unwait(open, next)
@@ -381,6 +350,14 @@ export class FunctionLane implements LaneRunner {
     backlog.reserved++
     this.#worker.slotSetAside()
     return true
+  }
+
+  /** What waits for a version that does not work here is given back. */
+  #giveUpWaiting(open: OpenVersion): void {
+    for (const delivery of [...(this.#waiting.get(open) ?? [])]) {
+      this.#unwait(open, delivery)
+      this.#ended(delivery, open.breaker.refusal(this.#fn.key))
+    }
   }
 
   #resume(delivery: Delivery, open: OpenVersion): void {
@@ -407,12 +384,4 @@ export class FunctionLane implements LaneRunner {
 
 function bytesOf(events: readonly WireEvent[]): number {
   return events.reduce((sum, { data }) => sum + (data?.length ?? 0), 0)
-}
-
-function failure(error: FnError): Outcome {
-  return { kind: "error", error }
-}
-
-function cancelledError(): FnError {
-  return FnError.of("CANCELLED", "the caller cancelled")
 }

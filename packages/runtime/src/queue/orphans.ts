@@ -14,12 +14,15 @@ import type { QueueContext } from "./context.js"
 import { type Delivery, StoredInvocation, waitedMs } from "./delivery.js"
 import { DEFAULT_QUEUE_SETTINGS, type ResolvedQueueSettings, resolveQueueSettings } from "./settings.js"
 import { acknowledge, settle } from "./tail.js"
+import { exhausted } from "./verdict.js"
 import type { LaneRunner, Worker } from "./worker.js"
 
 /** Orphans that are given up at once on this host. */
 const AT_ONCE = 32
 /** How often the oldest invocation of a function nobody here serves is looked at, ms. */
 const AGE_CHECK_MS = 30_000
+/** Attempt that a message would have had which was never delivered, as far as is known. */
+const FIRST = 1
 const NO_BOUND = Number.POSITIVE_INFINITY
 
 /** Takes what a function that is not there has in the queue, and gives it up. */
@@ -70,7 +73,12 @@ export class OrphanLane implements LaneRunner {
   async #run(delivery: Delivery): Promise<void> {
     const context = this.#context
     this.#worker.settling(delivery)
-    await settle(context, delivery, { kind: "error", error: this.#error }, { acknowledge: () => acknowledge(context, delivery) })
+    await settle(
+      context,
+      delivery,
+      { kind: "error", error: this.#error, unrun: true },
+      { acknowledge: () => acknowledge(context, delivery) },
+    )
     this.#taken--
     this.#worker.done(delivery)
   }
@@ -167,13 +175,13 @@ export class Orphans {
     const message = await this.#find(seq)
     const ref = message && refOf(message.subject)
     // What a handler gave up is its own to tell.
-    if (ref) await this.#giveUp(new StoredInvocation(ref, message, deliveries), exhausted())
+    if (ref) await this.#giveUp(new StoredInvocation(ref, message, deliveries + 1), exhausted())
   }
 
   /** Gives up one message, if it is still there. */
   async giveUpStored(ref: FunctionRef, seq: number, error: FnError): Promise<void> {
     const message = await this.#find(seq)
-    if (message) await this.#giveUp(new StoredInvocation(ref, message, 0), error)
+    if (message) await this.#giveUp(new StoredInvocation(ref, message, FIRST), error)
   }
 
   #find(seq: number): Promise<StoredMessage | undefined> {
@@ -191,7 +199,7 @@ export class Orphans {
     for (let from = 1; !this.#context.closing.aborted; ) {
       const message = await findMessage(inbox, names.queue, { nextOf: subject, from }, { jsDomain, fromLeader: true })
       if (!message || message.seq > to) return
-      const invocation = new StoredInvocation(ref, message, 0)
+      const invocation = new StoredInvocation(ref, message, FIRST)
       const error = why(invocation)
       if (!error) return
       await this.#giveUp(invocation, error)
@@ -204,7 +212,7 @@ export class Orphans {
     await settle(
       context,
       invocation,
-      { kind: "error", error },
+      { kind: "error", error, unrun: true },
       {
         acknowledge: () =>
           deleteMessage(context.access, invocation.seq).catch((thrown: unknown) =>
@@ -214,8 +222,4 @@ export class Orphans {
       },
     )
   }
-}
-
-function exhausted(): FnError {
-  return FnError.of("ATTEMPTS_EXHAUSTED", "all attempts ended without an outcome: the hosts that ran them are gone")
 }

@@ -19,7 +19,7 @@ import type { HostedFunction } from "../dispatch/hosted-function.js"
 import { callLines, errorReply } from "../egress/reply.js"
 import type { QueueRuntimeOptions } from "../options.js"
 import { CancelledIds } from "./cancelled.js"
-import { queueDepths } from "./consumer.js"
+import { Consumers, queueDepths } from "./consumer.js"
 import type { QueueContext, QueueCounts } from "./context.js"
 import { type Delivery, queueTarget } from "./delivery.js"
 import { FunctionLane } from "./function-lane.js"
@@ -49,6 +49,7 @@ export class DurableQueue {
   readonly #logger: Logger
   readonly #sweepMs: number
   readonly #pulls: PullInbox
+  readonly #consumers: Consumers
   readonly #orphans: Orphans
   readonly #handlers: ReadonlyMap<string, QueueHandler>
   /** By what follows `function.queue.` in the subject. */
@@ -84,6 +85,7 @@ export class DurableQueue {
     this.#wakeHead = access.names.subjects.wakeAll.slice(0, -1)
     this.#orphans = new Orphans(this.#context, options.registry)
     this.#handlers = new Map(options.handlers?.map((handler) => [handler.name, handler]))
+    this.#consumers = new Consumers(access)
     this.#pulls = new PullInbox(access, logger, (msg) => this.#deliver(msg))
   }
 
@@ -162,7 +164,7 @@ export class DurableQueue {
 
   /** Resolves when nothing is held any more. */
   async idle(): Promise<void> {
-    await Promise.all([...this.#workers.values(), ...this.#leaving].map((worker) => worker.empty()))
+    await Promise.all([...this.#workers.values(), ...this.#leaving].map((worker) => worker.held.empty()))
   }
 
   /** Gives back at once what is held. */
@@ -231,7 +233,10 @@ export class DurableQueue {
     const known = this.#workers.get(tail)
     if (known) return known
     const { access } = this.#context
-    const worker = new Worker({ access, pulls: this.#pulls, logger: this.#logger, onIdle: (idle) => this.#idled(tail, idle) }, runner)
+    const worker = new Worker(
+      { access, pulls: this.#pulls, consumers: this.#consumers, logger: this.#logger, onIdle: (idle) => this.#idled(tail, idle) },
+      runner,
+    )
     this.#workers.set(tail, worker)
     return worker
   }
@@ -247,9 +252,10 @@ export class DurableQueue {
   #leave(tail: string, worker: Worker): void {
     this.#workers.delete(tail)
     this.#leaving.add(worker)
+    this.#consumers.forget(worker.lane)
     worker.runner.gone()
     worker.stop()
-    void worker.empty().then(() => this.#leaving.delete(worker))
+    void worker.held.empty().then(() => this.#leaving.delete(worker))
   }
 
   /** Gives up what a function has in the queue, if it is not there; resolves with why. */
@@ -273,6 +279,7 @@ export class DurableQueue {
   }
 
   #reconnected(): void {
+    this.#consumers.prune(true)
     for (const worker of this.#workers.values()) worker.reconnected()
     clearTimeout(this.#sweepTimer)
     void this.#sweep()
@@ -299,6 +306,7 @@ export class DurableQueue {
     } catch (thrown) {
       return this.#failed(FnError.from(thrown))
     }
+    this.#consumers.prune()
     this.#later(0, () => this.#orphans.removeConsumers())
     for (const fn of this.#catalog.served.values()) fn.queued = this.#depths.get(this.#queueHead + tailOf(fn.ref)) ?? 0
     const suspects = this.#suspects
@@ -351,7 +359,8 @@ export class DurableQueue {
   #held(namespace: string, id: string): { worker: Worker; delivery: Delivery } | undefined {
     for (const worker of this.#workers.values()) {
       if (worker.runner.ref.namespace !== namespace) continue
-      for (const delivery of worker.held.values()) if (delivery.invocationId === id) return { worker, delivery }
+      const delivery = worker.held.find(id)
+      if (delivery) return { worker, delivery }
     }
     return undefined
   }

@@ -23,6 +23,8 @@ interface Known {
   readonly until: number
 }
 
+/** Events of one execution that are on their way to a stream at once. */
+const AT_ONCE = 64
 const KNOWN_MS = 60_000
 const MAX_KNOWN = 1_024
 const NOTHING = new Uint8Array(0)
@@ -48,22 +50,49 @@ export class StoredEvents {
   async emit(events: readonly WireEvent[], origin: EventOrigin): Promise<void> {
     const { invocationId, hops } = origin
     const head = headerLine(Header.invocationId, invocationId) + headerLine(Header.hops, hops + 1)
+    let waiting: Promise<void>[] = []
     for (const [index, event] of events.entries()) {
-      const { type } = event.attributes
-      try {
-        const lines = head + headerLine("Nats-Msg-Id", `${invocationId}:${index}`) + binaryHeaderLines(event.attributes)
-        await this.#publish(this.#subjects.event(origin.namespace, type), lines, event.data)
-      } catch (thrown) {
-        const error = FnError.from(thrown)
-        if (error.reason !== "PAYLOAD_TOO_LARGE" && error.code !== "invalid_argument") throw error
-        this.#logger.error("event not emitted", { invocationId, type, error: error.message })
-      }
+      const lines = head + headerLine("Nats-Msg-Id", `${invocationId}:${index}`) + binaryHeaderLines(event.attributes)
+      const subject = this.#subjectOf(event, origin)
+      if (subject === undefined) continue
+      if (await this.#isStored(subject)) waiting.push(this.#store(subject, lines, event, invocationId))
+      else this.#publish(subject, lines, event, invocationId)
+      if (waiting.length < AT_ONCE) continue
+      await Promise.all(waiting)
+      waiting = []
+    }
+    await Promise.all(waiting)
+  }
+
+  #subjectOf({ attributes }: WireEvent, { namespace, invocationId }: EventOrigin): string | undefined {
+    try {
+      return this.#subjects.event(namespace, attributes.type)
+    } catch (thrown) {
+      this.#leaveOut(invocationId, attributes.type, FnError.from(thrown))
+      return undefined
     }
   }
 
-  async #publish(subject: string, lines: string, data: Uint8Array | undefined): Promise<void> {
-    if (await this.#isStored(subject)) await publishAcked(this.#access.inbox, subject, { lines, data, repeat: true })
-    else publishLines(this.#access.nc, subject, lines, data ?? NOTHING)
+  async #store(subject: string, lines: string, { attributes, data }: WireEvent, invocationId: string): Promise<void> {
+    try {
+      await publishAcked(this.#access.inbox, subject, { lines, data, repeat: true })
+    } catch (thrown) {
+      const error = FnError.from(thrown)
+      if (error.reason !== "PAYLOAD_TOO_LARGE") throw error
+      this.#leaveOut(invocationId, attributes.type, error)
+    }
+  }
+
+  #publish(subject: string, lines: string, { attributes, data }: WireEvent, invocationId: string): void {
+    try {
+      publishLines(this.#access.nc, subject, lines, data ?? NOTHING)
+    } catch (thrown) {
+      this.#leaveOut(invocationId, attributes.type, FnError.from(thrown))
+    }
+  }
+
+  #leaveOut(invocationId: string, type: string, error: FnError): void {
+    this.#logger.error("event not emitted", { invocationId, type, error: error.message })
   }
 
   async #isStored(subject: string): Promise<boolean> {

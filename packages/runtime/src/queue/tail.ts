@@ -16,7 +16,8 @@ import type { Delivery, QueuedInvocation } from "./delivery.js"
 /** How an invocation ended: with events, for good with an error, or as a result says that was stored before. */
 export type Outcome =
   | { readonly kind: "events"; readonly events: readonly WireEvent[] }
-  | { readonly kind: "error"; readonly error: FnError }
+  /** `unrun`: nothing was run, or tried to be, since the attempt before. */
+  | { readonly kind: "error"; readonly error: FnError; readonly unrun?: boolean }
   | { readonly kind: "stored"; readonly result: ResultMessage }
 
 /** What is known when an outcome is. */
@@ -31,28 +32,31 @@ export interface Ending {
 const PAUSE_MS = { first: 200, longest: 5_000 }
 const ACK_TRIES = 3
 const NEVER_RAN: ExecutionTrace = { durationMs: 0 }
+const NOTHING = new Uint8Array(0)
 
 /** See the head of this file. `acknowledge` takes the message out of the queue. Never rejects; resolves early when the host closes. */
 export async function settle(context: QueueContext, invocation: QueuedInvocation, outcome: Outcome, end: Ending): Promise<void> {
   const { access, recorder, callbacks, payloads, logger } = context
-  const { ref, invocationId, settings, seq, attempt, queuedAt } = invocation
+  const { ref, invocationId, settings, seq, queuedAt } = invocation
   const trace = end.trace ?? NEVER_RAN
   try {
     if (settings.spilled && outcome.kind !== "stored") {
       // A sync call: nothing is kept of it, its caller hears once.
-      answer(context, invocation, asMessage(replyOf(invocation, outcome, trace)))
+      answer(context, invocation, asMessage(replyOf(invocation, outcome, { ...trace, attempts: invocation.attempt })))
       return void (await end.acknowledge())
     }
-    const result = await persist(context, "the result", () => stored(context, invocation, outcome, trace))
+    const attempts = outcome.kind === "error" && outcome.unrun ? Math.max(0, invocation.attempt - 1) : invocation.attempt
+    const result = await persist(context, "the result", () => stored(context, invocation, outcome, { ...trace, attempts }))
     answer(context, invocation, result)
-    if (settings.keyed) await persist(context, "the claim", () => completeClaim(access, ref.namespace, invocationId, { seq, result }))
+    if (settings.keyed) await step(context, "the claim", () => completeClaim(access, ref.namespace, invocationId, { seq, result }))
     const { callback, hops = 0 } = settings
     if (callback !== undefined && callbacks)
-      await persist(context, "the callback", () => callbacks.send({ ref, invocationId, callback, hops, result }))
+      await step(context, "the callback", () => callbacks.send({ ref, invocationId, callback, hops, result }))
     const { error, eventsOut } = readResult(result)
-    await persist(context, "the record", () => recorder.recordDurable({ ...trace, ref, invocationId, attempt, queuedAt, eventsOut, error }))
+    const record = { ...trace, ref, invocationId, attempt: attempts, queuedAt, eventsOut, error }
+    await step(context, "the record", () => recorder.recordDurable(record))
     const isGivenUp = error !== undefined && error.code !== "cancelled"
-    if (isGivenUp) await persist(context, "the dead letter", () => giveUp(context, invocation, error))
+    if (isGivenUp) await giveUp(context, invocation, { error, attempts })
     await end.acknowledge()
     if (invocation.claim && !isGivenUp) payloads?.discard(invocation.claim, invocationId)
   } catch (thrown) {
@@ -61,11 +65,34 @@ export async function settle(context: QueueContext, invocation: QueuedInvocation
   }
 }
 
-async function giveUp({ access, counts, logger }: QueueContext, invocation: QueuedInvocation, error: FnError): Promise<void> {
-  const { ref, seq, invocationId, data, subject, attempt, queuedAt } = invocation
-  await addDeadLetter(access, { ref, seq, lines: invocation.lines(), data, error, attempts: attempt, subject, queuedAt })
+async function giveUp(
+  context: QueueContext,
+  invocation: QueuedInvocation,
+  { error, attempts }: { readonly error: FnError; readonly attempts: number },
+): Promise<void> {
+  const { access, counts, logger } = context
+  const { ref, seq, invocationId, data, subject, queuedAt } = invocation
+  const letter = { ref, seq, lines: invocation.lines(), data, error, attempts, subject, queuedAt }
+  try {
+    await persist(context, "the dead letter", () => addDeadLetter(access, letter))
+  } catch (thrown) {
+    if (FnError.from(thrown).reason !== "PAYLOAD_TOO_LARGE") throw thrown
+    // With what a dead letter says of it, the message is larger than the server takes: then without its data.
+    await step(context, "the dead letter", () => addDeadLetter(access, { ...letter, data: NOTHING }))
+  }
   counts.deadLetters++
-  logger.warn("invocation given up", { ...ref, invocationId, attempt, reason: error.reason, error: error.message })
+  logger.warn("invocation given up", { ...ref, invocationId, attempts, reason: error.reason, error: error.message })
+}
+
+/** One step of what follows a result. What can never succeed is logged and left out. */
+async function step(context: QueueContext, what: string, work: () => Promise<unknown>): Promise<void> {
+  try {
+    await persist(context, what, work)
+  } catch (thrown) {
+    const error = FnError.from(thrown)
+    if (!isHopeless(error)) throw error
+    context.logger.error(`queue: ${what} can not be stored`, { reason: error.reason, error: error.message })
+  }
 }
 
 /** Acknowledges. What the server does not confirm may come again, and finds its result there. */
@@ -75,7 +102,7 @@ export async function acknowledge({ access, closing }: QueueContext, delivery: D
   }
 }
 
-/** Repeats `work` until it succeeds. @throws {FnError} HOST_DRAINING when the host closes meanwhile */
+/** Repeats `work` until it succeeds. @throws {FnError} HOST_DRAINING when the host closes meanwhile; what no repetition mends */
 export async function persist<T>(context: QueueContext, what: string, work: () => Promise<T>): Promise<T> {
   const { closing, logger } = context
   let pauseMs = PAUSE_MS.first
@@ -85,6 +112,7 @@ export async function persist<T>(context: QueueContext, what: string, work: () =
       return await work()
     } catch (thrown) {
       const error = FnError.from(thrown)
+      if (isHopeless(error)) throw error
       const log = pauseMs === PAUSE_MS.first ? "warn" : "debug"
       logger[log](`queue: ${what} is not stored yet`, { reason: error.reason, error: error.message })
     }
@@ -93,8 +121,19 @@ export async function persist<T>(context: QueueContext, what: string, work: () =
   }
 }
 
+/** Whether a step fails the same way however often it is repeated. */
+function isHopeless(error: FnError): boolean {
+  return error.reason === "PAYLOAD_TOO_LARGE" || error.code === "invalid_argument"
+}
+
+/** What a reply says of the attempts behind it. */
+interface Attempts {
+  readonly version?: string | undefined
+  readonly attempts: number
+}
+
 /** The result that counts, stored. */
-async function stored(context: QueueContext, delivery: QueuedInvocation, outcome: Outcome, trace: ExecutionTrace): Promise<ResultMessage> {
+async function stored(context: QueueContext, delivery: QueuedInvocation, outcome: Outcome, trace: Attempts): Promise<ResultMessage> {
   if (outcome.kind === "stored") return outcome.result
   const { access, counts, outbox } = context
   const { namespace } = delivery.ref
@@ -112,9 +151,10 @@ async function stored(context: QueueContext, delivery: QueuedInvocation, outcome
 /** A result as a message can carry it: its body stored apart if it is large, a refusal if it can be neither stored nor carried. */
 async function fitted(context: QueueContext, delivery: QueuedInvocation, reply: Reply): Promise<FittingReply> {
   const { invocationId, attempt, settings } = delivery
+  let fitting: FittingReply = reply
   let why = ""
   try {
-    if (context.outbox) return await context.outbox.result(invocationId, reply, { keyed: settings.keyed ?? false })
+    if (context.outbox) fitting = await context.outbox.result(invocationId, reply, { keyed: settings.keyed ?? false })
   } catch (thrown) {
     const error = FnError.from(thrown)
     // What passes is waited for; what an operator must mend is not.
@@ -122,15 +162,16 @@ async function fitted(context: QueueContext, delivery: QueuedInvocation, reply: 
     why = `; it was not stored apart: ${error.message}`
   }
   const limit = (context.access.nc.info?.max_payload ?? Number.POSITIVE_INFINITY) - SPARE_BYTES
-  const sizeBytes = reply.lines.length + reply.body.length
-  if (sizeBytes <= limit) return reply
+  const sizeBytes = fitting.lines.length + fitting.body.length
+  if (sizeBytes <= limit) return fitting
+  context.outbox?.discard(fitting)
   const error = FnError.of("OUTPUT_LIMIT", `the result has ${sizeBytes} bytes, more than the server takes (${limit})${why}`)
   return errorReply(callLines({ invocationId, attempt, runningVersion: undefined }), error)
 }
 
-function replyOf(delivery: QueuedInvocation, outcome: Exclude<Outcome, { kind: "stored" }>, trace: ExecutionTrace): Reply {
-  const { invocationId, attempt, mode } = delivery
-  const lines = callLines({ invocationId, attempt, runningVersion: trace.version })
+function replyOf(delivery: QueuedInvocation, outcome: Exclude<Outcome, { kind: "stored" }>, { version, attempts }: Attempts): Reply {
+  const { invocationId, mode } = delivery
+  const lines = callLines({ invocationId, attempt: attempts, runningVersion: version })
   if (outcome.kind === "error") return errorReply(lines, outcome.error)
   return eventsReply(lines, outcome.events, mode)
 }

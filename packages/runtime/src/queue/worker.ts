@@ -3,14 +3,16 @@
  *
  * Phases: working (something is pulled, held, or due later) → idle (its owner forgets it: an idle function costs nothing) → stopped.
  * A pull is sent when there may be work and a slot is set aside for it; what it brings beyond what was set aside waits for a slot, it never
- * fails for want of one. Neighbours: lane.ts runs what comes, pull.ts asks the server, queue.ts says when there is work.
+ * fails for want of one. Neighbours: the lanes run what comes, holdings.ts keeps it, pull.ts asks the server, queue.ts says when there is
+ * work.
  */
 import { FnError, type FunctionRef, type Logger, messageOf } from "@fn/core"
-import { nak, publishRaw, type RawMsg, working } from "@fn/nats"
+import { publishRaw, type RawMsg } from "@fn/nats"
 import type { QueueAccess } from "@fn/queue"
-import { ensureConsumer, INACTIVE_MS, type QueueLane } from "./consumer.js"
+import type { Consumers, QueueLane } from "./consumer.js"
 import { Delivery, deliveryInfo } from "./delivery.js"
 import { DueTimes } from "./due-times.js"
+import { Holdings } from "./holdings.js"
 import type { PullEnd, PullInbox } from "./pull.js"
 import type { ResolvedQueueSettings } from "./settings.js"
 
@@ -36,6 +38,7 @@ export interface LaneRunner {
 export interface WorkerOptions {
   readonly access: QueueAccess
   readonly pulls: PullInbox
+  readonly consumers: Consumers
   readonly logger: Logger
   /** The worker has nothing to do any more. */
   readonly onIdle: (worker: Worker) => void
@@ -43,20 +46,20 @@ export interface WorkerOptions {
 
 /** After a wake that found nothing: one server may tell of a message a moment before another can deliver it. */
 const LOOK_AGAIN_MS = [20, 100] as const
+/** Leases are extended no more often. */
+const MIN_LEASE_MS = 50
 /** Pause after a pull that failed, ms. */
 const RETRY_MS = 250
 /** Held beyond the slots: messages whose outcome is being stored. */
 const MAX_SETTLING = 256
 /** The same in bytes of their results, which are in memory until they are stored. */
 const MAX_SETTLING_BYTES = 134_217_728
-/** A pull this often keeps the consumer of what is due much later. */
-const KEEP_MS = INACTIVE_MS / 3
 
 /** See the head of this file. */
 export class Worker {
   readonly #options: WorkerOptions
   readonly #runner: LaneRunner
-  readonly #held = new Map<number, Delivery>()
+  readonly #held: Holdings
   readonly #due: DueTimes
   /** Messages that may be there to be pulled. */
   #expected = 0
@@ -64,26 +67,23 @@ export class Worker {
   #wakes = 0
   /** Not delivered yet when the last message was. */
   #pending = 0
-  /** How often in a row a wake has found nothing. */
+  /** How often since the last wake a pull has found nothing. */
   #looked: number = LOOK_AGAIN_MS.length
+  /** How often in a row a pull found no consumer. */
+  #missed = 0
   #setAside = 0
-  #settling = 0
-  /** What their results hold in memory. */
-  #settlingBytes = 0
   #pulling = false
   #preparing = false
   #stopped = false
   #settings: ResolvedQueueSettings | undefined
-  /** Settings the consumer was last given, and when something was last asked of it. */
-  #ensured = ""
-  #askedAt = 0
-  #lease: NodeJS.Timeout | undefined
-  #leaseMs = 0
-  #retry: NodeJS.Timeout | undefined
-  #whenEmpty: (() => void)[] = []
+  /** Until then nothing is pulled: the last pull failed. */
+  #pause: NodeJS.Timeout | undefined
+  /** Then a pull is made that nobody asked for. */
+  #again: NodeJS.Timeout | undefined
 
   constructor(options: WorkerOptions, runner: (worker: Worker) => LaneRunner) {
     this.#options = options
+    this.#held = new Holdings(options.access, options.logger)
     this.#runner = runner(this)
     this.#due = new DueTimes((count) => this.wake(count))
   }
@@ -96,7 +96,7 @@ export class Worker {
     return this.#runner
   }
 
-  get held(): ReadonlyMap<number, Delivery> {
+  get held(): Holdings {
     return this.#held
   }
 
@@ -112,7 +112,7 @@ export class Worker {
 
   /** More slots than are set aside are wanted. */
   get wantsSlot(): boolean {
-    return !this.#stopped && !this.#retry && this.#settings !== undefined && this.#setAside < this.#wanted()
+    return !this.#stopped && !this.#pause && this.#settings !== undefined && this.#setAside < this.#wanted()
   }
 
   /** The server has told of messages for this lane, or so many are due. */
@@ -126,7 +126,7 @@ export class Worker {
   /** The queue has `depth` messages of this lane; those that are not known here may be anybody's. */
   swept(depth: number): void {
     const unknown = depth - this.known
-    if (unknown <= 0 && Date.now() - this.#askedAt < KEEP_MS) return
+    if (unknown <= 0 && !this.#options.consumers.isDue(this.lane)) return
     this.#expected = Math.max(this.#expected, unknown, 1)
     this.#pump()
   }
@@ -152,51 +152,42 @@ export class Worker {
     if (setAside) this.#setAside--
     this.#due.delete(info.seq)
     this.#pending = info.pending
-    const held = this.#held.get(info.seq)
-    if (held) {
-      // The lease ran out before it was extended. It runs here already: from now on under the new delivery.
-      held.info = info
-      held.ackSubject = msg.reply ?? ""
+    if (this.#held.renew(info, msg.reply ?? "")) {
       if (setAside) this.#runner.giveBack(1)
-      return this.#extend(held)
+      return
     }
     const delivery = new Delivery(this.#runner.ref, msg, info)
     if (this.#stopped) {
       if (setAside) this.#runner.giveBack(1)
-      return this.#nak(delivery, 0)
+      this.#held.giveBack(delivery, 0)
+      return this.tellOthers()
     }
-    this.#held.set(info.seq, delivery)
-    this.#lease ??= setInterval(() => this.#extendAll(), this.#leaseMs)
+    this.#held.add(delivery)
     this.#runner.run(delivery, setAside)
   }
 
-  /** The outcome of a delivery is known: it needs its slot no more, and a hand of ours until it is stored. */
-  settling(delivery: Delivery, outBytes = 0): void {
-    if (delivery.settling) return
-    delivery.outBytes = outBytes
-    this.#settlingBytes += outBytes
-    delivery.settling = true
-    this.#settling++
+  /** The outcome of a delivery is known: it needs its slot no more, and a hand of ours until it is stored. `outBytes` of it are in memory. */
+  settling(delivery: Delivery, outBytes: number = 0): void {
+    this.#held.settle(delivery, outBytes)
   }
 
   /** The outcome of a delivery is stored and acknowledged, or it is somebody else's. */
   done(delivery: Delivery): void {
-    this.#letGo(delivery)
+    this.#held.delete(delivery)
     this.#pump()
   }
 
   /** Gives a delivery back, to come again after `delayMs`. */
   putOff(delivery: Delivery, delayMs: number): void {
-    this.#nak(delivery, delayMs)
-    this.#due.add(delivery.seq, Date.now() + delayMs)
-    this.#letGo(delivery)
+    this.#held.giveBack(delivery, delayMs)
+    if (!this.#stopped) this.#due.add(delivery.seq, Date.now() + delayMs)
+    this.#held.delete(delivery)
     this.#pump()
   }
 
   /** The connection came back: leases that ran meanwhile are extended, and everything is looked at. */
   reconnected(): void {
-    this.#ensured = ""
-    this.#extendAll()
+    this.#held.extendAll()
     this.#expected = Math.max(1, this.#expected)
     this.#pump()
   }
@@ -205,24 +196,16 @@ export class Worker {
   stop(): void {
     this.#stopped = true
     this.#expected = 0
-    clearTimeout(this.#retry)
+    clearTimeout(this.#pause)
+    clearTimeout(this.#again)
     this.#due.clear()
     if (!this.#pulling) this.#giveBackAll()
-  }
-
-  /** Resolves when nothing is held. */
-  empty(): Promise<void> {
-    if (this.#held.size === 0) return Promise.resolve()
-    return new Promise((resolve) => this.#whenEmpty.push(resolve))
   }
 
   /** Gives everything back at once, for other hosts. */
   handBack(): void {
     this.stop()
-    for (const delivery of this.#held.values()) this.#nak(delivery, 0)
-    if (this.#held.size > 0) this.tellOthers()
-    this.#held.clear()
-    clearInterval(this.#lease)
+    if (this.#held.handBack() > 0) this.tellOthers()
   }
 
   /** Tells the other hosts that there is work which this one gave back: the server tells only of what is stored. */
@@ -230,11 +213,15 @@ export class Worker {
     const { nc, names } = this.#options.access
     const { wakeAll, queueAll } = names.subjects
     const subject = wakeAll.slice(0, -1) + this.lane.subject.slice(queueAll.length - 1)
-    this.#tell(() => publishRaw(nc, subject, undefined))
+    try {
+      publishRaw(nc, subject, undefined)
+    } catch (thrown) {
+      this.#options.logger.debug("queue: others not told", { error: messageOf(thrown) })
+    }
   }
 
   #pump(): void {
-    if (this.#stopped || this.#pulling || this.#preparing || this.#retry) return
+    if (this.#stopped || this.#pulling || this.#preparing || this.#pause) return
     if (this.#expected <= 0) return this.#checkIdle()
     this.#preparing = true
     this.#prepare().then(
@@ -260,13 +247,8 @@ export class Worker {
       this.#expected = 0
       return false
     }
-    const { access } = this.#options
-    this.#leaseMs = Math.max(50, Math.floor(settings.ackWaitMs / 3))
-    const wanted = `${settings.ackWaitMs} ${settings.attempts}`
-    if (this.#ensured !== wanted || Date.now() - this.#askedAt > KEEP_MS) {
-      await ensureConsumer(access, this.#runner.lane, settings)
-      this.#ensured = wanted
-    }
+    this.#held.setInterval(Math.max(MIN_LEASE_MS, Math.floor(settings.ackWaitMs / 3)))
+    await this.#options.consumers.ensure(this.lane, settings)
     return true
   }
 
@@ -278,8 +260,10 @@ export class Worker {
     if (batch <= 0) return
     this.#wakes = 0
     this.#pulling = true
-    this.#askedAt = Date.now()
-    const { subject, consumer } = this.#runner.lane
+    clearTimeout(this.#again)
+    this.#again = undefined
+    const { subject, consumer } = this.lane
+    this.#options.consumers.asked(this.lane)
     this.#options.pulls.pull({ subject, consumer, batch, onEnd: (end, received) => this.#ended(end, received) })
   }
 
@@ -290,35 +274,47 @@ export class Worker {
       this.#expected = Math.max(1, this.#pending, this.#wakes)
       return this.#pump()
     }
-    const wasWoken = this.#expected > 0
     this.#expected = this.#wakes
     this.#giveBackAll()
     if (end === "no-consumer" || end === "silent") {
-      this.#ensured = ""
-      this.#again(RETRY_MS)
-    } else if (end === "empty" && received === 0 && wasWoken && this.#wakes === 0 && this.#looked < LOOK_AGAIN_MS.length) {
-      this.#again(LOOK_AGAIN_MS[this.#looked++] as number)
-    } else if (end !== "disconnected") this.#pump()
+      this.#options.consumers.forget(this.lane)
+      this.#expected = Math.max(1, this.#expected)
+      // The first time it is made again at once.
+      if (this.#missed++ > 0) return this.#failed(FnError.of("JETSTREAM_UNAVAILABLE", `a pull ended: ${end}`))
+      return this.#pump()
+    }
+    this.#missed = 0
+    if (end === "disconnected") return
+    if (received === 0 && this.#wakes === 0) this.#lookAgain()
+    this.#pump()
   }
 
-  #failed(error: FnError): void {
-    this.#options.logger.debug("queue: not pulled", { ...this.#runner.ref, reason: error.reason, error: error.message })
-    this.#again(RETRY_MS)
-  }
-
-  #again(afterMs: number): void {
-    if (this.#stopped) return
-    this.#retry = setTimeout(() => {
-      this.#retry = undefined
+  /** The server told of a message that is not there. Another host has it, most often; or it is there in a moment. */
+  #lookAgain(): void {
+    const afterMs = LOOK_AGAIN_MS[this.#looked++]
+    if (afterMs === undefined || this.#stopped) return
+    this.#again = setTimeout(() => {
+      this.#again = undefined
       this.#expected = Math.max(1, this.#expected)
       this.#pump()
     }, afterMs)
   }
 
+  #failed(error: FnError): void {
+    this.#options.logger.debug("queue: not pulled", { ...this.#runner.ref, reason: error.reason, error: error.message })
+    if (this.#stopped) return
+    this.#pause = setTimeout(() => {
+      this.#pause = undefined
+      this.#expected = Math.max(1, this.#expected)
+      this.#pump()
+    }, RETRY_MS)
+  }
+
   /** How many messages should come next. */
   #wanted(): number {
-    if (this.#settlingBytes > MAX_SETTLING_BYTES) return 0
-    return Math.min(this.#expected, this.#settings?.batchSize ?? 0, MAX_SETTLING - this.#settling)
+    const { settling, settlingBytes } = this.#held
+    if (settlingBytes > MAX_SETTLING_BYTES) return 0
+    return Math.min(this.#expected, this.#settings?.batchSize ?? 0, MAX_SETTLING - settling)
   }
 
   #giveBackAll(): void {
@@ -327,41 +323,7 @@ export class Worker {
     if (count > 0) this.#runner.giveBack(count)
   }
 
-  #letGo(delivery: Delivery): void {
-    if (this.#held.get(delivery.seq) === delivery) this.#held.delete(delivery.seq)
-    if (delivery.settling) {
-      this.#settling--
-      this.#settlingBytes -= delivery.outBytes
-    }
-    delivery.settling = false
-    if (this.#held.size > 0) return
-    clearInterval(this.#lease)
-    this.#lease = undefined
-    for (const resolve of this.#whenEmpty.splice(0)) resolve()
-  }
-
   #checkIdle(): void {
-    if (this.#held.size === 0 && this.#due.size === 0 && this.#expected <= 0) this.#options.onIdle(this)
-  }
-
-  #extendAll(): void {
-    for (const delivery of this.#held.values()) this.#extend(delivery)
-  }
-
-  #extend(delivery: Delivery): void {
-    this.#tell(() => working(this.#options.access.nc, delivery.ackSubject))
-  }
-
-  #nak(delivery: Delivery, delayMs: number): void {
-    this.#tell(() => nak(this.#options.access.nc, delivery.ackSubject, delayMs))
-  }
-
-  /** Only a connection that is closed for good throws; the server finds out by itself then. */
-  #tell(publish: () => void): void {
-    try {
-      publish()
-    } catch (thrown) {
-      this.#options.logger.debug("queue: acknowledgement not sent", { error: messageOf(thrown) })
-    }
+    if (this.#held.size === 0 && this.#due.size === 0 && !this.#again) this.#options.onIdle(this)
   }
 }

@@ -18,7 +18,7 @@ export interface ExecutionTrace {
 export interface DurableEnd extends ExecutionTrace {
   readonly ref: FunctionRef
   readonly invocationId: string
-  /** Of the last attempt, from 1. */
+  /** Of the last attempt, from 1; 0 when none was made. */
   readonly attempt: number
   /** Epoch ms: when the queue stored it. */
   readonly queuedAt: number
