@@ -1,4 +1,4 @@
-import { CALLBACK_TOKEN, checkName, checkNamespace, type FunctionRef, Subjects } from "@fn/core"
+import { checkName, checkNamespace, type FunctionRef, Subjects } from "@fn/core"
 
 /** Names of the streams and the bucket of durable invocation, for one subject prefix. */
 export interface QueueNames {
@@ -37,9 +37,4 @@ export function queueNames(prefix: string = DEFAULT_PREFIX): QueueNames {
 /** Durable name of a function's consumer. `=` is in no name, so no two functions share one. */
 export function consumerName(ref: FunctionRef): string {
   return `${checkNamespace(ref.namespace)}=${checkName(ref.name)}`
-}
-
-/** Durable name of the consumer of a namespace's callbacks. */
-export function callbackConsumerName(namespace: string): string {
-  return `${checkNamespace(namespace)}=${CALLBACK_TOKEN}`
 }
