@@ -1,3 +1,4 @@
+export * from "./fn-dev.js"
 export * from "./oldest-server.js"
 export * from "./process-tree.js"
 export * from "./temp-dir.js"
