@@ -252,7 +252,13 @@ describe("bad input", () => {
 
     test("one that keeps failing to start is held back, still with its reason", async () => {
       await platform.deployPlugin("fails-again", ["/bin/sh", fixture("garbage.sh")])
-      for (let n = 0; n < 6; n++) expect(await byClient("fails-again")).toMatchObject({ reason: "BAD_HANDSHAKE" })
+      for (let n = 0; n < 5; n++) expect(await byClient("fails-again")).toMatchObject({ reason: "BAD_HANDSHAKE" })
+      // Its circuit is open: it takes no calls for a while.
+      const held = async (): Promise<Failure | false> => {
+        const failed = await byClient("fails-again")
+        return failed.reason === "NO_HOST" && failed
+      }
+      expect((await until(held, { name: "it to be held back", timeoutMs: 10_000 })).message).toMatch(/CIRCUIT_OPEN: .*BAD_HANDSHAKE/)
     })
 
     test("one that crashes again and again is a crash loop, and a redeploy mends it", async () => {
