@@ -9,17 +9,27 @@ fn main() {
         std::process::exit(65); // the event is wrong, and will stay so
     }
     let greeting = std::env::var("GREETING").unwrap_or_else(|_| "Hello".into());
-    eprintln!("greeting, for {}", std::env::var("CE_SOURCE").unwrap_or_default());
+    eprintln!(
+        "greeting, for {}",
+        std::env::var("CE_SOURCE").unwrap_or_default()
+    );
     println!("{}", greet(&greeting, &data));
 }
 
 fn greet(greeting: &str, data: &str) -> String {
-    format!("{{\"text\":\"{greeting}, {}!\"}}", member(data, "name").unwrap_or("world"))
+    format!(
+        "{{\"text\":\"{greeting}, {}!\"}}",
+        member(data, "name").unwrap_or("world")
+    )
 }
 
 /// The text of a member as it stands in the JSON, escapes and all.
 fn member<'a>(json: &'a str, name: &str) -> Option<&'a str> {
-    let after = json.split_once(&format!("\"{name}\""))?.1.trim_start().strip_prefix(':')?;
+    let after = json
+        .split_once(&format!("\"{name}\""))?
+        .1
+        .trim_start()
+        .strip_prefix(':')?;
     let text = after.trim_start().strip_prefix('"')?;
     let mut escaped = false;
     let end = text.find(|c| {
@@ -36,13 +46,22 @@ mod tests {
 
     #[test]
     fn greets_by_name() {
-        assert_eq!(greet("Hello", r#"{"name": "Ada"}"#), r#"{"text":"Hello, Ada!"}"#);
-        assert_eq!(greet("Hello", r#"{"name":"\"A\""}"#), r#"{"text":"Hello, \"A\"!"}"#);
+        assert_eq!(
+            greet("Hello", r#"{"name": "Ada"}"#),
+            r#"{"text":"Hello, Ada!"}"#
+        );
+        assert_eq!(
+            greet("Hello", r#"{"name":"\"A\""}"#),
+            r#"{"text":"Hello, \"A\"!"}"#
+        );
     }
 
     #[test]
     fn greets_the_world() {
         assert_eq!(greet("Hello", ""), r#"{"text":"Hello, world!"}"#);
-        assert_eq!(greet("Hello", r#"{"name":7}"#), r#"{"text":"Hello, world!"}"#);
+        assert_eq!(
+            greet("Hello", r#"{"name":7}"#),
+            r#"{"text":"Hello, world!"}"#
+        );
     }
 }
