@@ -21,13 +21,14 @@ import type { QueueRuntimeOptions } from "../options.js"
 import { CancelledIds } from "./cancelled.js"
 import { Consumers, queueDepths } from "./consumer.js"
 import type { QueueContext, QueueCounts } from "./context.js"
-import { type Delivery, queueTarget } from "./delivery.js"
+import { queueTarget } from "./delivery.js"
 import { FunctionLane } from "./function-lane.js"
 import { HandlerLane } from "./handler-lane.js"
 import { OrphanLane, Orphans } from "./orphans.js"
 import { PullInbox } from "./pull.js"
 import { StoredEvents } from "./stored-events.js"
-import { type LaneRunner, Worker } from "./worker.js"
+import type { Worker } from "./worker.js"
+import { Workers } from "./workers.js"
 
 /** What the queue of a host works with. */
 export interface DurableQueueOptions extends QueueRuntimeOptions {
@@ -38,6 +39,8 @@ export interface DurableQueueOptions extends QueueRuntimeOptions {
 }
 
 const DEFAULT_SWEEP_MS = 5_000
+/** After a sweep that failed: the server may be recovering. */
+const RETRY_SWEEP_MS = 1_000
 
 /** After a cancel, hosts that do not run the invocation leave its result to the one that does, for so long, ms. */
 const CANCEL_GRACE_MS = 1_200
@@ -52,10 +55,7 @@ export class DurableQueue {
   readonly #consumers: Consumers
   readonly #orphans: Orphans
   readonly #handlers: ReadonlyMap<string, QueueHandler>
-  /** By what follows `function.queue.` in the subject. */
-  readonly #workers = new Map<string, Worker>()
-  /** Workers of functions that are served no longer, until what they run has ended. */
-  readonly #leaving = new Set<Worker>()
+  readonly #workers: Workers
   /** Subjects whose messages nobody seems to get, and how often in a row a sweep found them so. */
   #suspects = new Map<string, number>()
   readonly #queueHead: string
@@ -63,9 +63,15 @@ export class DurableQueue {
   readonly #subscriptions: Subscription[] = []
   readonly #unwatch: (() => void)[] = []
   readonly #timers = new Set<NodeJS.Timeout>()
+  /** Subjects that something is done about in the background. */
+  readonly #busy = new Set<string>()
+  /** What was cancelled while this host was not connected has been read: what waits may be run. */
+  #ready = false
+  /** What the server told of before that. */
+  readonly #wokenEarly = new Set<string>()
   #depths: ReadonlyMap<string, number> = new Map()
   #sweepTimer: NodeJS.Timeout | undefined
-  #sweeping: Promise<void> | undefined
+  #sweeping = false
   #stopped = false
   #problem: FnError | undefined
 
@@ -87,6 +93,8 @@ export class DurableQueue {
     this.#handlers = new Map(options.handlers?.map((handler) => [handler.name, handler]))
     this.#consumers = new Consumers(access)
     this.#pulls = new PullInbox(access, logger, (msg) => this.#deliver(msg))
+    const onIdle = (worker: Worker): void => this.#idled(worker)
+    this.#workers = new Workers({ access, pulls: this.#pulls, consumers: this.#consumers, logger, onIdle })
   }
 
   /** Why this host does not work on the queue; undefined when it does. */
@@ -108,14 +116,14 @@ export class DurableQueue {
     const { access } = this.#context
     const watch = watchConnection(access.nc)
     this.#unwatch.push(
-      watch.onDisconnect(() => this.#pulls.disconnected()),
+      watch.onDisconnect(() => this.#disconnected()),
       watch.onReconnect(() => this.#reconnected()),
     )
     this.#listen(access.names.subjects.wakeAll, (msg) => this.#wake(msg))
     // A permission an operator may leave out: the sweep finds the same, later.
     const advisories = `$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.${access.names.queue}.>`
     this.#listen(advisories, (msg) => this.#exhausted(msg), access.names.queue)
-    void this.#sweep()
+    this.#sweepSoon(0)
   }
 
   /** A function is served from now on, or can run again: what waits for it is looked at. */
@@ -124,17 +132,15 @@ export class DurableQueue {
     this.#orphans.returned(fn.ref)
     const depth = this.#depths.get(this.#queueHead + tail) ?? 0
     // What was found of it while it was not there is not to be given up any more.
-    const orphan = this.#workers.get(tail)
-    if (orphan && !(orphan.runner instanceof FunctionLane)) this.#leave(tail, orphan)
+    if (this.#workers.get(tail)?.runner instanceof OrphanLane) this.#workers.leave(tail)
     if (depth > 0) this.#functionWorker(tail, fn)?.swept(depth)
   }
 
   /** A function is served no longer: if it was deleted, its invocations are given up at once. */
   unserved(fn: HostedFunction): void {
     const tail = tailOf(fn.ref)
-    const worker = this.#workers.get(tail)
-    const due = worker?.due ?? []
-    if (worker) this.#leave(tail, worker)
+    const due = this.#workers.get(tail)?.due ?? []
+    this.#workers.leave(tail)
     this.#later(0, async () => {
       const error = await this.#adopt(fn.ref, tail, 1)
       // The server keeps what is due later to itself until then; this host knows what it was.
@@ -145,7 +151,7 @@ export class DurableQueue {
   /** Somebody cancelled an invocation. `queued`: hosts that meet it later must know too. */
   cancel(namespace: string, id: string, queued: boolean): void {
     const { cancelled, dispatcher } = this.#context
-    const held = this.#held(namespace, id)
+    const held = this.#workers.find(namespace, id)
     if (held || queued) cancelled.add(namespace, id)
     if (held && !dispatcher.has(id)) held.worker.runner.cancel(held.delivery)
     if (held || !queued || this.#stopped) return
@@ -159,19 +165,18 @@ export class DurableQueue {
     for (const timer of this.#timers) clearTimeout(timer)
     for (const unwatch of this.#unwatch) unwatch()
     for (const subscription of this.#subscriptions) subscription.unsubscribe()
-    for (const worker of this.#workers.values()) worker.stop()
+    this.#workers.stop()
   }
 
   /** Resolves when nothing is held any more. */
-  async idle(): Promise<void> {
-    await Promise.all([...this.#workers.values(), ...this.#leaving].map((worker) => worker.held.empty()))
+  idle(): Promise<void> {
+    return this.#workers.idle()
   }
 
   /** Gives back at once what is held. */
   close(): void {
     this.stop()
-    for (const worker of [...this.#workers.values(), ...this.#leaving]) worker.handBack()
-    this.#workers.clear()
+    this.#workers.handBack()
     this.#pulls.close()
   }
 
@@ -203,6 +208,11 @@ export class DurableQueue {
 
   #wake(msg: RawMsg): void {
     const tail = msg.subject.slice(this.#wakeHead.length)
+    if (this.#ready) this.#wakeTail(tail)
+    else this.#wokenEarly.add(tail)
+  }
+
+  #wakeTail(tail: string): void {
     const worker = this.#workers.get(tail)
     if (worker) return worker.wake()
     const fn = this.#catalog.served.get(tail.replace(".", "/"))
@@ -220,49 +230,23 @@ export class DurableQueue {
   }
 
   #functionWorker(tail: string, fn: HostedFunction): Worker | undefined {
-    return this.#worker(tail, (worker) => new FunctionLane(this.#context, fn, worker))
+    return this.#workers.ensure(tail, (worker) => new FunctionLane(this.#context, fn, worker))
   }
 
   #handlerWorker(tail: string, { namespace, name }: { namespace: string; name: string }): Worker | undefined {
     const handler = this.#handlers.get(name)
-    return handler && this.#worker(tail, (worker) => new HandlerLane(this.#context, handler, namespace, worker))
+    return handler && this.#workers.ensure(tail, (worker) => new HandlerLane(this.#context, handler, namespace, worker))
   }
 
-  #worker(tail: string, runner: (worker: Worker) => LaneRunner): Worker | undefined {
-    if (this.#stopped) return undefined
-    const known = this.#workers.get(tail)
-    if (known) return known
-    const { access } = this.#context
-    const worker = new Worker(
-      { access, pulls: this.#pulls, consumers: this.#consumers, logger: this.#logger, onIdle: (idle) => this.#idled(tail, idle) },
-      runner,
-    )
-    this.#workers.set(tail, worker)
-    return worker
-  }
-
-  #idled(tail: string, worker: Worker): void {
-    if (this.#workers.get(tail) !== worker) return
-    this.#workers.delete(tail)
-    const { runner } = worker
+  #idled({ runner }: Worker): void {
     if (runner instanceof OrphanLane) this.#later(0, () => this.#orphans.leave(runner.ref))
-  }
-
-  /** Nothing more for a worker; it finishes what it runs. */
-  #leave(tail: string, worker: Worker): void {
-    this.#workers.delete(tail)
-    this.#leaving.add(worker)
-    this.#consumers.forget(worker.lane)
-    worker.runner.gone()
-    worker.stop()
-    void worker.held.empty().then(() => this.#leaving.delete(worker))
   }
 
   /** Gives up what a function has in the queue, if it is not there; resolves with why. */
   async #adopt(ref: FunctionRef, tail: string, depth: number): Promise<FnError | undefined> {
     const error = await this.#orphans.reason(ref)
     if (this.#catalog.served.has(`${ref.namespace}/${ref.name}`)) return undefined
-    if (error) this.#worker(tail, (worker) => new OrphanLane(this.#context, ref, error, worker))?.swept(depth)
+    if (error) this.#workers.ensure(tail, (worker) => new OrphanLane(this.#context, ref, error, worker))?.swept(depth)
     // Our watch is a moment behind.
     else if (this.#catalog.revision(`${ref.namespace}/${ref.name}`) === 0) await this.#catalog.refresh(ref)
     return error
@@ -278,23 +262,38 @@ export class DurableQueue {
     this.#timers.add(timer)
   }
 
+  /** Does something about a subject in the background, one thing at a time. */
+  #aside(subject: string, work: () => Promise<unknown>): void {
+    if (this.#busy.has(subject)) return
+    this.#busy.add(subject)
+    this.#later(0, () => work().finally(() => this.#busy.delete(subject)))
+  }
+
+  #disconnected(): void {
+    this.#ready = false
+    this.#pulls.disconnected()
+  }
+
   #reconnected(): void {
     this.#consumers.prune(true)
-    for (const worker of this.#workers.values()) worker.reconnected()
+    this.#sweepSoon(0)
+  }
+
+  #sweepSoon(afterMs: number): void {
     clearTimeout(this.#sweepTimer)
-    void this.#sweep()
+    if (!this.#stopped) this.#sweepTimer = setTimeout(() => void this.#sweep(), afterMs)
   }
 
-  #sweep(): Promise<void> {
-    this.#sweeping ??= this.#look().finally(() => {
-      this.#sweeping = undefined
-      clearTimeout(this.#sweepTimer)
-      if (!this.#stopped) this.#sweepTimer = setTimeout(() => void this.#sweep(), this.#sweepMs)
-    })
-    return this.#sweeping
+  async #sweep(): Promise<void> {
+    if (this.#sweeping) return
+    this.#sweeping = true
+    const worked = await this.#look()
+    this.#sweeping = false
+    this.#sweepSoon(worked ? this.#sweepMs : Math.min(this.#sweepMs, RETRY_SWEEP_MS))
   }
 
-  async #look(): Promise<void> {
+  /** Looks at all of the queue; false when that is not possible now. */
+  async #look(): Promise<boolean> {
     const { access, cancelled } = this.#context
     try {
       const depths = await queueDepths(access)
@@ -304,48 +303,53 @@ export class DurableQueue {
       if (this.#problem) this.#logger.info("queue: works again")
       this.#problem = undefined
     } catch (thrown) {
-      return this.#failed(FnError.from(thrown))
+      this.#failed(FnError.from(thrown))
+      return false
     }
     this.#consumers.prune()
+    if (!this.#ready) {
+      this.#ready = true
+      this.#workers.reconnected()
+      for (const tail of this.#wokenEarly) this.#wakeTail(tail)
+      this.#wokenEarly.clear()
+    }
     this.#later(0, () => this.#orphans.removeConsumers())
     for (const fn of this.#catalog.served.values()) fn.queued = this.#depths.get(this.#queueHead + tailOf(fn.ref)) ?? 0
     const suspects = this.#suspects
     this.#suspects = new Map()
-    for (const [subject, depth] of this.#depths) {
-      if (this.#stopped) return
-      try {
-        await this.#found(subject, depth, suspects.get(subject) ?? 0)
-      } catch (thrown) {
-        this.#logger.debug("queue: not looked at", { subject, error: messageOf(thrown) })
-      }
-    }
+    for (const [subject, depth] of this.#depths) this.#found(subject, depth, suspects.get(subject) ?? 0)
+    return true
   }
 
   /** A sweep found `depth` messages under `subject`. */
-  async #found(subject: string, depth: number, suspicions: number): Promise<void> {
+  #found(subject: string, depth: number, suspicions: number): void {
     const tail = subject.slice(this.#queueHead.length)
     const target = queueTarget(tail)
     if (target.kind === "handler") return this.#handlerWorker(tail, target)?.swept(depth)
-    if (target.kind === "nobody") return this.#orphans.clear(target.ref, subject)
+    if (target.kind === "nobody") return this.#aside(subject, () => this.#orphans.clear(target.ref, subject))
     const { ref } = target
     const key = `${ref.namespace}/${ref.name}`
     const fn = this.#catalog.served.get(key)
     if (fn) {
-      await this.#suspect(ref, subject, { depth, suspicions })
+      this.#suspect(ref, subject, { depth, suspicions })
       return this.#functionWorker(tail, fn)?.swept(depth)
     }
-    if (this.#catalog.unserved.has(key)) return this.#orphans.expire(ref, subject)
-    await this.#adopt(ref, tail, depth)
+    if (this.#catalog.unserved.has(key)) return this.#aside(subject, () => this.#orphans.expire(ref, subject))
+    this.#aside(subject, () => this.#adopt(ref, tail, depth))
   }
 
   /** Messages that this host knows nothing of, sweep after sweep, may be such as the server does not deliver any more. */
-  async #suspect(ref: FunctionRef, subject: string, { depth, suspicions }: { depth: number; suspicions: number }): Promise<void> {
+  #suspect(ref: FunctionRef, subject: string, { depth, suspicions }: { depth: number; suspicions: number }): void {
     const worker = this.#workers.get(subject.slice(this.#queueHead.length))
     if (worker && depth <= worker.known) return
-    const stuckTo = suspicions > 0 ? await this.#orphans.stuckTo(consumerName(ref)) : undefined
-    if (stuckTo === undefined) this.#suspects.set(subject, 1)
-    else if (suspicions > 1) await this.#orphans.giveUpStuck(ref, subject, stuckTo)
-    else this.#suspects.set(subject, 2)
+    this.#suspects.set(subject, Math.max(1, suspicions))
+    if (suspicions === 0) return
+    this.#aside(subject, async () => {
+      const stuckTo = await this.#orphans.stuckTo(consumerName(ref))
+      if (stuckTo === undefined) this.#suspects.set(subject, 1)
+      else if (suspicions > 1) await this.#orphans.giveUpStuck(ref, subject, stuckTo)
+      else this.#suspects.set(subject, 2)
+    })
   }
 
   #failed(error: FnError): void {
@@ -354,15 +358,6 @@ export class DurableQueue {
     if (this.#problem?.reason !== error.reason)
       this.#logger.warn("queue: this host does not work on it", { reason: error.reason, error: error.message })
     this.#problem = error
-  }
-
-  #held(namespace: string, id: string): { worker: Worker; delivery: Delivery } | undefined {
-    for (const worker of this.#workers.values()) {
-      if (worker.runner.ref.namespace !== namespace) continue
-      const delivery = worker.held.find(id)
-      if (delivery) return { worker, delivery }
-    }
-    return undefined
   }
 
   /** The caller hears soon; the message itself is dropped when it is delivered. */
