@@ -202,6 +202,7 @@ export class RuntimeService implements AsyncDisposable {
       inbox: this.#inbox,
       instruments: this.#instruments,
       waitFactor: this.#limits.waitFactor,
+      worksOnQueue: options.queue !== false,
     })
     const counter = (endpoint: string): EndpointCounter => this.#counter(endpoint)
     this.#handOverDesk = new HandOverDesk({ ...shared, counter, inbox: this.#inbox })

@@ -71,6 +71,8 @@ export class Broadcasts {
     const responder = new BroadcastResponder(this.#options, counter(fn.record.language), reply, request.replyMode)
     const invocationId = request.invocationId ?? newId()
     try {
+      // Whoever has read such data deletes it: the other hosts would find nothing.
+      if (request.payload) throw FnError.of("INVALID_REQUEST", "an event whose data is stored apart cannot be broadcast")
       const call = new Call({
         invocationId,
         event: request.event(msg.data, msg.subject),

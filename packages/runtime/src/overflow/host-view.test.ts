@@ -40,6 +40,8 @@ describe("what a host knows of the others' slots", () => {
     view.forget("b")
     expect(view.hasSlot(KEY)).toBe(false)
     expect(view.others(KEY).slots).toBe(4)
+    view.forgetFunction(KEY)
+    expect(view.others(KEY).hosts).toBe(0)
   })
 
   test("what all have together: slots and waiting calls added up, the queue as the best informed knows it", () => {

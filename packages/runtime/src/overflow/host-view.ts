@@ -46,6 +46,11 @@ export class HostView {
     for (const hosts of this.#seen.values()) hosts.delete(host)
   }
 
+  /** Nobody wants to know about the function any more. */
+  forgetFunction(key: string): void {
+    this.#seen.delete(key)
+  }
+
   /** The host did not take a call of the function although it had a free slot. */
   isFull(key: string, host: string): void {
     const seen = this.#seen.get(key)?.get(host)

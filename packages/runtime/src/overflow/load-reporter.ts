@@ -32,6 +32,8 @@ export interface LoadReporterOptions {
   readonly nc: NatsConnection
   readonly subjects: Subjects
   readonly host: string
+  /** Nobody waits for the function any more: what is known of the others' slots is of no use. */
+  readonly onOver: (key: string) => void
   /** Whether the host still serves the function. */
   readonly isServed: (fn: HostedFunction) => boolean
   readonly logger: Logger
@@ -88,12 +90,12 @@ export class LoadReporter {
     const news: FunctionLoad[] = []
     for (const [key, contended] of this.#contended) {
       if (!this.#options.isServed(contended.fn)) {
-        this.#contended.delete(key)
+        this.#forget(key)
         continue
       }
       const load = loadOf(contended.fn)
       const isOver = !isSaturated(load) && now > contended.wantedUntil
-      if (isOver) this.#contended.delete(key)
+      if (isOver) this.#forget(key)
       if (!isOver && now - contended.toldAt < REPEAT_MS && isSame(load, contended.told)) continue
       contended.told = load
       contended.toldAt = now
@@ -102,6 +104,11 @@ export class LoadReporter {
     this.#reportedAt = now
     if (news.length > 0) this.#publish("ready", news)
     if (this.#contended.size > 0) this.#schedule()
+  }
+
+  #forget(key: string): void {
+    this.#contended.delete(key)
+    this.#options.onOver(key)
   }
 
   #publish(phase: HostStatus["phase"], functions: readonly FunctionLoad[]): void {

@@ -28,6 +28,8 @@ export interface CallOverflowOptions {
   readonly host: string
   readonly inbox: ReplyInbox
   readonly access: QueueAccess
+  /** Whether this host works on the queue: one that does not stores nothing there. */
+  readonly worksOnQueue: boolean
   readonly catalog: Catalog
   readonly dispatcher: Dispatcher
   readonly replyPrefixes: readonly string[]
@@ -49,7 +51,11 @@ export class CallOverflow implements Overflow {
   constructor(options: CallOverflowOptions) {
     this.#options = options
     const { dispatcher, catalog } = options
-    this.#reporter = new LoadReporter({ ...options, isServed: (fn) => catalog.served.get(fn.key) === fn })
+    this.#reporter = new LoadReporter({
+      ...options,
+      isServed: (fn) => catalog.served.get(fn.key) === fn,
+      onOver: (key) => this.#view.forgetFunction(key),
+    })
     this.#handOver = new HandOver({
       ...options,
       view: this.#view,

@@ -22,6 +22,7 @@ const CALL_BYTES = 2_048
 /** What spilling goes through. */
 export interface SpillOptions {
   readonly access: QueueAccess
+  readonly worksOnQueue: boolean
   readonly subjects: Subjects
   readonly replyPrefixes: readonly string[]
   readonly logger: Logger
@@ -62,6 +63,7 @@ export class Spill {
     const { destination } = call.responder
     const fn = call.fn as HostedFunction
     if (!destination) return full(fn, "only this host can answer the call")
+    if (!this.#options.worksOnQueue) return full(fn, "this host does not work on the queue")
     if (destination.stream) return full(fn, "its caller wants a stream")
     if (performance.now() < this.#absentUntil && this.#absence) return full(fn, this.#absence.message, this.#absence)
     const sizeBytes = CALL_BYTES + (call.event.data?.length ?? 0)

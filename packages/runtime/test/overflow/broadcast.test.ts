@@ -58,12 +58,14 @@ describe("R-IV-3: a broadcast", () => {
     await hosts.deploy("echo")
     const nothing = broadcast(hosts, "default.nowhere")
     const bad = broadcast(hosts, "default.echo", { "ce-id": "1" })
+    const apart = broadcast(hosts, "default.echo", { "Fn-Payload-Ref": "obj:function-PAYLOADS/x.in", "Fn-Payload-Size": "5" }, "")
     const answers = broadcast(hosts, "default.fails")
-    await until(() => answers.length === 2 && bad.length === 1, { name: "the answers" })
+    await until(() => answers.length === 2 && bad.length === 1 && apart.length === 1, { name: "the answers" })
     const of = (host: string) => answers.find((msg) => header(msg, "Fn-Host") === host) as Msg
     expect(failure(of("a"))).toBe("unknown FUNCTION_THREW")
     expect(header(of("b"), "Fn-Events")).toBe("0")
     expect([failure(bad[0] as Msg), header(bad[0] as Msg, "Fn-Host")]).toEqual(["invalid_argument INVALID_EVENT", "a"])
+    expect(failure(apart[0] as Msg)).toBe("invalid_argument INVALID_REQUEST")
     expect(nothing).toEqual([])
   }, 30_000)
 

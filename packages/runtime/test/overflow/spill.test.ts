@@ -115,6 +115,20 @@ describe("R-IV-6: calls beyond what may wait on a host", () => {
     for (const { reply } of calls) expect(outcome(await reply)).toBe("done")
   }, 30_000)
 
+  test("are refused on a host that does not work on the queue", async () => {
+    await using hosts = await startTestHosts()
+    const gate = new Gate()
+    const a = await hosts.start("a", { gate: gate.on("a") }, { queue: false, limits: { waitFactor: 0 } })
+    await hosts.deploy("gate", { concurrency: 1 })
+    const first = callOn(hosts.nc, "function.js.gate")
+    await until(() => a.runtime.status().functions[0]?.running === 1, { name: "the first to run" })
+    const refused = await callOn(hosts.nc, "function.js.gate").reply
+    expect(outcome(refused)).toBe("resource_exhausted QUEUE_FULL")
+    expect(header(refused, "Nats-Service-Error")).toContain("does not work on the queue")
+    gate.open()
+    expect(outcome(await first.reply)).toBe("done")
+  }, 30_000)
+
   test("are refused where only this host can answer them: envelopes and streams", async () => {
     await using hosts = await startTestHosts()
     const { gate } = await startBusy(hosts)
