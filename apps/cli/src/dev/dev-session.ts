@@ -9,13 +9,14 @@ import { type Client, connectClient } from "@fn/client"
 import { FnError, formatRef, messageOf } from "@fn/core"
 import { type Gateway, startGateway } from "@fn/gateway"
 import { connectNats, findNatsServer, type NatsConnection, type NatsOptions, startNatsServer } from "@fn/nats"
-import { connectRegistry, type Registry, setupPlatform } from "@fn/registry"
+import { connectRegistry, type Registry } from "@fn/registry"
 import { type Builtin, loadBuiltins, startRuntime } from "@fn/runtime"
 import { registryOptions } from "../connection.js"
 import type { Io } from "../io.js"
 import type { DevConsole } from "./console.js"
 import { DevFunction } from "./dev-function.js"
 import { createDevLogger } from "./dev-logger.js"
+import { setUpStores } from "./dev-stores.js"
 import { baseVersion, contentDigest, devVersion } from "./dev-version.js"
 import { lockDataDir } from "./lock.js"
 
@@ -97,7 +98,7 @@ async function start(options: DevOptions, context: Context): Promise<DevSession>
   const natsUrl = `nats://${nc.getServer()}`
   if (!isLoopback(natsUrl)) console.warn(`whoever may deploy to ${natsUrl} runs code on this machine, not sandboxed`)
   const scope = registryOptions(natsOptions)
-  await setupPlatform(nc, scope)
+  await setUpStores(nc, scope, (text) => console.warn(text))
   const registry = await connectRegistry(nc, scope)
   closers.push(() => registry.close())
 

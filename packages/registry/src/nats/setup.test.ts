@@ -84,6 +84,21 @@ describe("setupPlatform", () => {
     expect(await ageMs("FUNCTION_RESULTS")).toBe(7_200_000)
   })
 
+  test("a bound for what is made anew leaves alone what is there", async () => {
+    await using server = await startTestServer()
+    const nc = await server.connect()
+    const jsm = await jetstreamManager(nc)
+    await setupPlatform(nc, { maxBytes: 50_000_000 })
+    await jsm.streams.delete("FUNCTION_QUEUE")
+    await jsm.streams.delete("OBJ_function-PAYLOADS")
+    const { stores } = await setupPlatform(nc, { initialMaxBytes: 20_000_000 })
+    expect(stores.filter(({ action }) => action !== "unchanged").map(({ name }) => name)).toEqual(["FUNCTION_QUEUE", "function-PAYLOADS"])
+    const bytes = async (stream: string) => (await jsm.streams.info(stream)).config.max_bytes
+    expect(await Promise.all(["KV_functions", "FUNCTION_QUEUE", "FUNCTION_DLQ", "OBJ_function-PAYLOADS"].map(bytes))).toEqual([
+      50_000_000, 20_000_000, 50_000_000, 20_000_000,
+    ])
+  })
+
   test("a queue that somebody let grow old or overflow is repaired", async () => {
     await using server = await startTestServer()
     const nc = await server.connect()

@@ -31,6 +31,8 @@ export interface SetupOptions extends QueueStreamOptions {
    * function records, and what `DEFAULT_STREAM_BYTES` of `@fn/queue` says of the others.
    */
   readonly maxBytes?: number | undefined
+  /** As `maxBytes`, of what is made anew alone. */
+  readonly initialMaxBytes?: number | undefined
   /** Only say what would be done. */
   readonly print?: boolean | undefined
   /** First token of the platform's subjects, buckets and streams. Default `function`. */
@@ -117,13 +119,18 @@ function functionsBucket(names: RegistryNames, options: SetupOptions): Store {
     max_msgs_per_subject: HISTORY,
     republish: { src: `$KV.${names.bucket}.>`, dest: `${names.feed}>` },
   }
-  const maxBytes = options.maxBytes === undefined ? undefined : Math.min(options.maxBytes, MAX_FUNCTIONS_BYTES)
+  const bound = (bytes: number | undefined): number | undefined => (bytes === undefined ? undefined : Math.min(bytes, MAX_FUNCTIONS_BYTES))
+  const maxBytes = bound(options.maxBytes)
   return {
     name: names.bucket,
     kind: "kv",
     stream: names.stream,
     description: "fn: function records and definitions",
-    initial: { ...fixed, num_replicas: options.replicas ?? 1, max_bytes: maxBytes ?? MAX_FUNCTIONS_BYTES },
+    initial: {
+      ...fixed,
+      num_replicas: options.replicas ?? 1,
+      max_bytes: maxBytes ?? bound(options.initialMaxBytes) ?? MAX_FUNCTIONS_BYTES,
+    },
     required: { ...fixed, ...asked(options.replicas, maxBytes) },
   }
 }
@@ -135,14 +142,16 @@ function artifactsBucket(names: RegistryNames, namespace: string, options: Setup
     kind: "object",
     stream: `OBJ_${name}`,
     description: "fn: artifacts of a namespace, named by their SHA-256",
-    initial: { num_replicas: options.replicas ?? 1, max_bytes: options.maxBytes ?? DEFAULT_ARTIFACT_BYTES },
+    initial: { num_replicas: options.replicas ?? 1, max_bytes: options.maxBytes ?? options.initialMaxBytes ?? DEFAULT_ARTIFACT_BYTES },
     required: asked(options.replicas, options.maxBytes),
   }
 }
 
 function queueStore(stream: QueueStream, options: SetupOptions): Store {
   const { name, description = "" } = stream
-  return { name, kind: "stream", stream: name, description, initial: stream, required: requiredSettings(stream, options) }
+  const { initialMaxBytes } = options
+  const initial = initialMaxBytes === undefined || options.maxBytes !== undefined ? stream : { ...stream, max_bytes: initialMaxBytes }
+  return { name, kind: "stream", stream: name, description, initial, required: requiredSettings(stream, options) }
 }
 
 /** Its objects stay for as long as the streams may name them, whoever chose their ages; one that keeps them longer is left so. */
@@ -150,6 +159,7 @@ async function payloadStore(access: JetStreamAccess, ageMs: ReadonlyMap<string, 
   const names = queueNames(options.prefix)
   const { name, description, ttlMs, maxBytes, replicas } = payloadBucket({
     ...options,
+    maxBytes: options.maxBytes ?? options.initialMaxBytes,
     resultAgeMs: ageMs.get(names.results),
     deadLetterAgeMs: ageMs.get(names.deadLetters),
     claimAgeMs: ageMs.get(names.claims),
