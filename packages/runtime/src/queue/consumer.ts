@@ -1,4 +1,4 @@
-/** The consumer of one function's part of the queue, and what else is asked of the stream. docs/protocol.md#queue */
+/** The consumer of one function's part of the queue, and what else is asked of the stream. docs/operations.md#queue */
 import { FnError } from "@fn/core"
 import { deleteMessage as deleteStored, JsCode, requestApi } from "@fn/nats"
 import type { QueueAccess } from "@fn/queue"
