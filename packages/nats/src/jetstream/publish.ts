@@ -21,7 +21,7 @@ export interface PublishAckedOptions {
   /** Header lines made by core's `headerLine`. */
   readonly lines?: string
   readonly data?: Uint8Array | string | undefined
-  /** Time for everything, repeats included, ms. Default 5000. */
+  /** Time for everything, repeats included, ms. Default 5000, with `repeat` 10 000: a stream that lost its leader has none for up to six seconds. */
   readonly timeoutMs?: number
   readonly signal?: AbortSignal | undefined
   /** Repeat when nobody answered (no leader, lost connection, time-out). Only with a message id or an expected sequence in `lines`. Default false. */
@@ -29,6 +29,7 @@ export interface PublishAckedOptions {
 }
 
 const DEFAULT_TIMEOUT_MS = 5_000
+const DEFAULT_REPEAT_MS = 10_000
 /** One try of a publish that may be repeated. */
 const TRY_MS = 2_000
 const PAUSE_MS = 100
@@ -39,9 +40,8 @@ const PAUSE_MS = 100
  *   unavailable JETSTREAM_UNAVAILABLE (no stream on the subject, or no leader now) or DISCONNECTED, deadline_exceeded, cancelled
  */
 export async function publishAcked(inbox: ReplyInbox, subject: string, options: PublishAckedOptions = {}): Promise<PubAck> {
-  const timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS
-  if (!options.repeat) return publishOnce(inbox, subject, options, timeoutMs)
-  const until = performance.now() + timeoutMs
+  if (!options.repeat) return publishOnce(inbox, subject, options, options.timeoutMs ?? DEFAULT_TIMEOUT_MS)
+  const until = performance.now() + (options.timeoutMs ?? DEFAULT_REPEAT_MS)
   for (;;) {
     const leftMs = until - performance.now()
     try {
