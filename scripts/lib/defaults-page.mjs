@@ -52,10 +52,10 @@ async function functionDefaults() {
     ["`timeoutMs`", timeoutMs],
     [
       "`concurrency`",
-      `module ${draft("module").concurrency}, plugin ${draft("plugin").concurrency}, builtin ${draft("builtin").concurrency}`,
+      `module ${draft("module").concurrency}, plugin ${draft("plugin").concurrency}, builtin ${draft("builtin").concurrency}, command ${draft("command").concurrency}, wasm ${draft("wasm").concurrency}`,
     ],
     ["`instances`", `min ${instances.min}, max ${instances.max}, per host`],
-    ["`memoryMb`", `module ${memoryMb} (heap of its process)`],
+    ["`memoryMb`", `module ${memoryMb} (heap of its process), wasm ${draft("wasm").memoryMb} (linear memory)`],
     ["`retry`", `not used by request/reply; ${retry.attempts} attempts, ${retry.initialMs} … ${retry.maxMs} ms, factor ${retry.factor}`],
     ["`record`", `\`${record}\``],
   ]

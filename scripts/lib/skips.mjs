@@ -1,3 +1,5 @@
+import { execFileSync } from "node:child_process"
+import { existsSync } from "node:fs"
 import { findOnPath } from "./which.mjs"
 
 /**
@@ -16,7 +18,7 @@ export function findSkips(output) {
   return [...skips.values()]
 }
 
-/** Whether this machine has what a test needs: a platform, `root`, `internet`, or a program on PATH. */
+/** Whether this machine has what a test needs: a platform, `root`, `internet`, Rust for WASI, or a program on PATH. */
 function isPresent(thing) {
   switch (thing) {
     case "linux":
@@ -24,9 +26,22 @@ function isPresent(thing) {
       return process.platform === thing
     case "root":
       return process.getuid?.() === 0
+    case "wasm32-wasip1":
+      return hasRustTarget()
     case "internet":
       return false // nothing here may fail because a network is missing
     default:
       return findOnPath(thing) !== undefined
+  }
+}
+
+/** Rust's standard library for WASI. */
+function hasRustTarget() {
+  if (findOnPath("cargo") === undefined) return false
+  try {
+    const args = ["--print", "target-libdir", "--target", "wasm32-wasip1"]
+    return existsSync(execFileSync("rustc", args, { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] }).trim())
+  } catch {
+    return false // a Rust that has never heard of it
   }
 }

@@ -8,10 +8,21 @@ import { runLogged } from "./run.mjs"
 import { findOnPath } from "./which.mjs"
 
 /** Program, its Debian package, what it is for. */
-const TOOLS = [{ program: "bwrap", debianPackage: "bubblewrap", purpose: "sandboxes for functions" }]
+const TOOLS = [
+  { program: "bwrap", debianPackage: "bubblewrap", purpose: "sandboxes for functions" },
+  { program: "ruby", debianPackage: "ruby", purpose: "functions in Ruby" },
+  { program: "php", debianPackage: "php-cli", purpose: "functions in PHP" },
+]
+/** Of Rust, where rustup is there to fetch it: for functions in Rust as WebAssembly. */
+const RUST_TARGET = "wasm32-wasip1"
 
 /** Installs what is missing, if that is possible here. Never throws: without these programs everything else works. */
 export async function installSystemTools({ logFile, quiet = false }) {
+  await installPackages({ logFile, quiet })
+  await installRustTarget({ logFile, quiet })
+}
+
+async function installPackages({ logFile, quiet }) {
   const missing = TOOLS.filter(({ program }) => process.platform === "linux" && findOnPath(program) === undefined)
   if (missing.length === 0) return
   if (process.getuid?.() !== 0 || findOnPath("apt-get") === undefined) return report(missing)
@@ -32,6 +43,16 @@ async function aptInstall(packages, logFile) {
   await runLogged("apt-get", ["update"], { logFile, env })
   const { code } = await install()
   if (code !== 0) throw new Error(`apt-get could not install ${packages.join(", ")} (exit code ${code}); its output is in ${logFile}`)
+}
+
+async function installRustTarget({ logFile, quiet }) {
+  if (findOnPath("rustup") === undefined) return
+  const { output } = await runLogged("rustup", ["target", "list", "--installed"], { logFile })
+  if (output.split("\n").includes(RUST_TARGET)) return
+  const add = () => runLogged("rustup", ["target", "add", RUST_TARGET], { logFile })
+  const { code } = await withProgress(`Adding ${RUST_TARGET} to Rust`, add, { quiet })
+  if (code !== 0)
+    process.stderr.write(`rustup could not add ${RUST_TARGET} (functions in Rust as WebAssembly); its output is in ${logFile}\n`)
 }
 
 function report(missing) {

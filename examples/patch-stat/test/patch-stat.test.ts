@@ -15,7 +15,8 @@ interface Stat {
   readonly removed: number
 }
 
-const cli = dirname(createRequire(import.meta.url).resolve("@fn/cli/package.json"))
+const require = createRequire(import.meta.url)
+const cli = dirname(require.resolve("@fn/cli/package.json"))
 const source = fileURLToPath(new URL("..", import.meta.url))
 let fn: FnDev
 let client: Client
