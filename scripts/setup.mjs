@@ -8,6 +8,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, wri
 import { join } from "node:path"
 import { packageFolders, readManifest, root, workFolder } from "./lib/paths.mjs"
 import { withProgress } from "./lib/progress.mjs"
+import { installPythonPackages } from "./lib/python-packages.mjs"
 import { runLogged, tail } from "./lib/run.mjs"
 import { installSystemTools } from "./lib/system-tools.mjs"
 
@@ -153,6 +154,7 @@ if (import.meta.filename === process.argv[1]) {
   try {
     await ensureSetup()
     await installSystemTools({ logFile })
+    await installPythonPackages({ logFile })
     process.stderr.write("Ready.\n")
   } catch (error) {
     process.stderr.write(`${error.message}\n`)

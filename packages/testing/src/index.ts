@@ -1,6 +1,7 @@
 export * from "./fn-dev.js"
 export * from "./oldest-server.js"
 export * from "./process-tree.js"
+export * from "./python.js"
 export * from "./temp-dir.js"
 export * from "./test-cluster.js"
 export * from "./test-server.js"
