@@ -79,8 +79,10 @@ describe("R-IV-8: an invocation that fails", () => {
     expect(await cli("dlq", "show", String(letter?.seq))).toContain("order.placed")
 
     await deploy("1.0.1", true)
-    const redriven = JSON.parse(await cli("dlq", "redrive", String(letter?.seq), "--yes", "--json")) as { invocations: string[] }
-    const [again] = redriven.invocations
+    const { redriven } = JSON.parse(await cli("dlq", "redrive", String(letter?.seq), "--yes", "--json")) as {
+      redriven: { invocationId: string }[]
+    }
+    const again = redriven[0]?.invocationId
     if (again === undefined) throw new Error("nothing was redriven")
     const [event] = await client.result(again, { timeoutMs: 20_000 })
     expect(event).toMatchObject({ type: "done", data: { name: "poison", invocationId: again } })
