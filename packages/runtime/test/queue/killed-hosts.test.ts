@@ -3,7 +3,7 @@ import { readFile } from "node:fs/promises"
 import { createInterface } from "node:readline"
 import { fileURLToPath } from "node:url"
 import { Header, headerLine, newId } from "@fn/core"
-import { findMessage, publishAcked, ReplyInbox } from "@fn/nats"
+import { findMessage, publishAcked, ReplyInbox, requestApi } from "@fn/nats"
 import { spawnChild } from "@fn/process"
 import { queueNames } from "@fn/queue"
 import { connectRegistry, setupPlatform } from "@fn/registry"
@@ -49,7 +49,7 @@ async function withoutHosts(platform: QueuePlatform, name: string): Promise<void
 }
 
 describe.each(await testServers("killed hosts"))("R-IV-6: a host that dies, on $server:", ({ binary }) => {
-  test("loses nothing: what it ran runs on another host once its lease is over", async () => {
+  test("R-IV-10: loses nothing: what it ran runs on another host once its lease is over, and a duplicate of it does not", async () => {
     await using server = await startTestServer({ binary })
     await using folder = await tempDir("fn-killed-")
     const nc = await server.connect()
@@ -60,10 +60,10 @@ describe.each(await testServers("killed hosts"))("R-IV-6: a host that dies, on $
     const first = await startHost(args)
     const inbox = new ReplyInbox(nc)
     const { subjects, results } = queueNames()
-    await publishAcked(inbox, subjects.queue({ namespace: "default", name: "work" }), {
-      lines: headerLine(Header.invocationId, "one"),
-      data: "{}",
-    })
+    // With an idempotency key: what its host claimed is no duplicate when it comes again.
+    const lines = headerLine(Header.invocationId, "one") + headerLine(Header.idempotencyKey, "1")
+    const store = () => publishAcked(inbox, subjects.queue({ namespace: "default", name: "work" }), { lines, data: "{}" })
+    await store()
     const runs = async (): Promise<string[]> => (await readFile(folder.file("runs"), "utf8").catch(() => "")).split("\n").filter(Boolean)
     await until(async () => (await runs()).length === 1, { name: "the first attempt", timeoutMs: 20_000 })
     process.kill(first.pid as number, "SIGKILL")
@@ -73,6 +73,10 @@ describe.each(await testServers("killed hosts"))("R-IV-6: a host that dies, on $
       timeoutMs: 30_000,
     })
     expect(Buffer.from(result.data).toString()).toBe("2")
+    await store()
+    const depth = async (): Promise<number> =>
+      (await requestApi<{ state: { messages: number } }>(inbox, "STREAM.INFO.FUNCTION_QUEUE")).state.messages
+    await until(async () => (await depth()) === 0, { name: "an empty queue", timeoutMs: 20_000 })
     expect((await runs()).map((line) => line.split(" ")[0])).toEqual(["1", "2"])
     await second.terminate({ graceMs: 0 })
     inbox.dispose()

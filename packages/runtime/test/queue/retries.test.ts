@@ -1,5 +1,6 @@
+import { rm, writeFile } from "node:fs/promises"
 import { FnError, Header, headerLine } from "@fn/core"
-import { testServers, until } from "@fn/testing"
+import { tempDir, testServers, until } from "@fn/testing"
 import { describe, expect, test } from "@jest/globals"
 import { isPermanent, retryDelayMs } from "../../src/queue/retry-policy.js"
 import { startQueuePlatform } from "./support.js"
@@ -134,6 +135,29 @@ describe("R-IV-8: an attempt that fails", () => {
     expect(attempts).toEqual([1, 2])
     await until(async () => (await platform.records("slow"))[0] === "timed_out 2", { name: "the record" })
   }, 60_000)
+})
+
+describe("R-IV-8: a function that does not work on a host", () => {
+  test("is given a rest, and what waits for it runs once it works again", async () => {
+    await using folder = await tempDir("fn-circuit-")
+    const broken = folder.file("broken")
+    await writeFile(broken, "")
+    await using platform = await startQueuePlatform({ hosts: 0 })
+    const limits = { circuit: { failures: 2, initialMs: 300, maxMs: 300 }, backoff: { initialMs: 1, maxMs: 10, loopAfter: 1_000 } }
+    const host = await platform.host({ limits })
+    const source = `
+      import { existsSync } from "node:fs"
+      export default () => { if (existsSync(${JSON.stringify(broken)})) process.exit(1); return { type: "ok" } }`
+    await platform.registry.deploy(
+      { name: "shaky", language: "js", runtime: "module", concurrency: 2, retry: { attempts: 100, initialMs: 10, maxMs: 20 } },
+      { artifact: Buffer.from(source), awaitServed: false },
+    )
+    const ids = await Promise.all(Array.from({ length: 5 }, () => platform.enqueue("shaky")))
+    await until(() => host.status().functions[0]?.circuit?.phase === "open", { name: "the circuit to open", timeoutMs: 20_000 })
+    await rm(broken)
+    for (const id of ids) expect((await platform.result(id, 30_000)).failure).toBeUndefined()
+    await until(() => host.status().functions[0]?.circuit === undefined, { name: "the circuit to close" })
+  }, 90_000)
 })
 
 describe("R-IV-8: the rule of retries", () => {
