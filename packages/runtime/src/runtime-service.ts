@@ -58,6 +58,8 @@ import { ExecutionLog } from "./records/execution-log.js"
 import { answerStatus, type HostStatusSource, hostStatus, parseStatusRequest } from "./status/host-status.js"
 import { VERSION } from "./version.js"
 
+const NO_QUEUE = FnError.of("JETSTREAM_UNAVAILABLE", "this host does not work on the queue")
+
 /** Grace of a drain, ms. Keep it below the orchestrator's own kill delay. */
 const DEFAULT_DRAIN_MS = 20_000
 
@@ -202,7 +204,7 @@ export class RuntimeService implements AsyncDisposable {
       inbox: this.#inbox,
       instruments: this.#instruments,
       waitFactor: this.#limits.waitFactor,
-      worksOnQueue: options.queue !== false,
+      queueProblem: () => (this.#queue ? this.#queue.problem : NO_QUEUE),
     })
     const counter = (endpoint: string): EndpointCounter => this.#counter(endpoint)
     this.#handOverDesk = new HandOverDesk({ ...shared, counter, inbox: this.#inbox })

@@ -28,8 +28,8 @@ export interface CallOverflowOptions {
   readonly host: string
   readonly inbox: ReplyInbox
   readonly access: QueueAccess
-  /** Whether this host works on the queue: one that does not stores nothing there. */
-  readonly worksOnQueue: boolean
+  /** Why nothing can be stored in the queue, as far as this host knows. */
+  readonly queueProblem: () => FnError | undefined
   readonly catalog: Catalog
   readonly dispatcher: Dispatcher
   readonly replyPrefixes: readonly string[]

@@ -10,8 +10,8 @@ import type { Call, Destination } from "../dispatch/call.js"
 import type { HostedFunction, OpenVersion } from "../dispatch/hosted-function.js"
 import { forwarded } from "./forwarded.js"
 
-/** The stream may be between two leaders for so long, ms. */
-const STORE_MS = 2_000
+/** The stream may be between two leaders for so long, or have thousands of calls before this one, ms. */
+const STORE_MS = 5_000
 /** After no stream answered, calls are refused at once for so long, ms. */
 const ABSENT_MS = 2_000
 /** Calls on their way to the stream, bytes: what a burst may cost this host. */
@@ -22,7 +22,8 @@ const CALL_BYTES = 2_048
 /** What spilling goes through. */
 export interface SpillOptions {
   readonly access: QueueAccess
-  readonly worksOnQueue: boolean
+  /** Why there is no queue, as far as this host knows; undefined when there is. */
+  readonly queueProblem: () => FnError | undefined
   readonly subjects: Subjects
   readonly replyPrefixes: readonly string[]
   readonly logger: Logger
@@ -63,11 +64,15 @@ export class Spill {
     const { destination } = call.responder
     const fn = call.fn as HostedFunction
     if (!destination) return full(fn, "only this host can answer the call")
-    if (!this.#options.worksOnQueue) return full(fn, "this host does not work on the queue")
+    const problem = this.#options.queueProblem()
+    // One that did not answer in time may only be busy, as we are.
+    if (problem && problem.code !== "deadline_exceeded") return full(fn, problem.message, problem)
     if (destination.stream) return full(fn, "its caller wants a stream")
     if (performance.now() < this.#absentUntil && this.#absence) return full(fn, this.#absence.message, this.#absence)
     const sizeBytes = CALL_BYTES + (call.event.data?.length ?? 0)
     if (this.#pendingBytes + sizeBytes > MAX_PENDING_BYTES) return full(fn, "too many calls are on their way into the queue")
+    // It will not start here: its caller hears that it is queued, or why it is not.
+    call.toldStarted = true
     void this.#store(open, call, destination, sizeBytes)
     return undefined
   }

@@ -199,21 +199,11 @@ export class FunctionLane implements LaneRunner {
     const deadline = settings.spilled ? info.storedAt + timeoutMs : Date.now() + timeoutMs
     const responder = settings.spilled ? this.#spilledResponder(delivery) : this.#durableResponder(delivery)
     const { version, hops = 0 } = settings
-    dispatcher.dispatchReserved(
-      this.#fn,
-      open,
-      new Call({
-        invocationId,
-        event,
-        responder,
-        deadline,
-        attempt,
-        version,
-        hops,
-        durable: !settings.spilled,
-        wantsStarted: settings.spilled === true && settings.replyTo !== undefined && delivery.wantsStarted,
-      }),
-    )
+    const durable = !settings.spilled
+    const call = new Call({ invocationId, event, responder, deadline, attempt, version, hops, durable })
+    // At once: since its caller was told that it is queued, it does not look for it, and would not miss it if this host died.
+    if (settings.spilled && settings.replyTo !== undefined && delivery.wantsStarted) responder.started?.(call)
+    dispatcher.dispatchReserved(this.#fn, open, call)
   }
 
   /** Another call of the same id runs here. */

@@ -1,5 +1,13 @@
 import type { FnError } from "@fn/core"
 
+/** Part that the newest execution has in the average. */
+const SMOOTHING = 0.1
+/**
+ * An execution counts for at most so many averages. While a host takes in a burst of calls everything that runs seems to take as long as that;
+ * reckoned with at its full length it would make the host refuse calls that it has time for.
+ */
+const OUTLIER = 2
+
 /** What a host counts about one function since it started. */
 export class FunctionStats {
   executions = 0
@@ -18,7 +26,8 @@ export class FunctionStats {
   executed(durationMs: number): void {
     this.executions++
     this.totalMs += durationMs
-    this.averageMs = this.executions === 1 ? durationMs : this.averageMs + (durationMs - this.averageMs) * 0.1
+    const countedMs = this.executions === 1 ? durationMs : Math.min(durationMs, this.averageMs * OUTLIER + 1)
+    this.averageMs += (countedMs - this.averageMs) * (this.executions === 1 ? 1 : SMOOTHING)
   }
 
   failed(error: FnError): void {

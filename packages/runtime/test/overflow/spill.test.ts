@@ -109,7 +109,7 @@ describe("R-IV-6: calls beyond what may wait on a host", () => {
     const [first, second] = [callOn(hosts.nc, "function.js.gate"), callOn(hosts.nc, "function.js.gate")]
     for (const { reply } of [first, second]) {
       expect(outcome(await reply)).toBe("resource_exhausted QUEUE_FULL")
-      expect(header(await reply, "Nats-Service-Error")).toContain("no stream answers")
+      expect(header(await reply, "Nats-Service-Error")).toContain("stream not found")
     }
     gate.open()
     for (const { reply } of calls) expect(outcome(await reply)).toBe("done")
