@@ -71,7 +71,8 @@ export class Payloads {
     const { inbox, names, jsDomain } = this.#access
     this.#isThere ??= requestApi(inbox, `STREAM.INFO.OBJ_${names.payloads}`, { jsDomain }).catch((thrown: unknown) => {
       this.#isThere = undefined
-      throw thrown
+      // One that chooses another leader at this moment is silent, and there.
+      if (FnError.from(thrown).reason !== "DEADLINE_EXCEEDED") throw thrown
     })
     return this.#isThere
   }

@@ -36,8 +36,10 @@ test(
   async () => {
     await using cluster = await startTestCluster()
     const nc = await cluster.connect()
-    const { clustered, stores } = await setupPlatform(nc, SMALL)
-    expect([clustered, new Set(stores.map(({ action }) => action))]).toEqual([true, new Set(["created"])])
+    // A server that just joined is no peer yet.
+    await until(() => setupPlatform(nc, SMALL), { name: "three peers", timeoutMs: 60_000 })
+    const { clustered, stores } = await setupPlatform(nc)
+    expect([clustered, new Set(stores.map(({ action }) => action))]).toEqual([true, new Set(["unchanged"])])
     const jsm = await jetstreamManager(nc)
     for (const { name, kind } of stores) {
       const stream = kind === "kv" ? `KV_${name}` : kind === "object" ? `OBJ_${name}` : name
@@ -72,7 +74,8 @@ test(
     expect((await listExecutions(reader)).executions.map(({ id }) => id)).toEqual(wrote)
     await cluster.kill("n2")
     // Streams that it led choose another leader.
-    await until(() => queueStats(writer), { name: "the leader of the queue", timeoutMs: 60_000 })
+    await until(() => listExecutions(writer), { name: "a leader of the log", timeoutMs: 60_000 })
+    await until(() => queueStats(writer), { name: "a leader of the queue", timeoutMs: 60_000 })
     await round(5)
     expect((await listExecutions(reader)).executions.map(({ id }) => id)).toEqual(wrote)
     expect(await findExecution(reader, "default", wrote[0] ?? "")).toMatchObject({ id: wrote[0] })

@@ -21,6 +21,9 @@ const HISTORY = 10
 const MAX_FUNCTIONS_BYTES = 268_435_456
 const DEFAULT_ARTIFACT_BYTES = 1_073_741_824
 const NS_PER_MS = 1_000_000
+const REQUEST_TIMEOUT_MS = 5_000
+/** A cluster takes its time to make a stream of several copies. */
+const SETUP_TIMEOUT_MS = 30_000
 
 /** Options of {@link setupPlatform}. What is not given is the default of a new store, and unchanged in one that is there. */
 export interface SetupOptions extends QueueStreamOptions {
@@ -56,7 +59,7 @@ export interface SetupReport {
 export async function setupPlatform(nc: NatsConnection, options: SetupOptions = {}): Promise<SetupReport> {
   const names = checkedNames(options.prefix)
   const { version, clustered } = checkServer(nc)
-  const access = await openJetStream(nc, options.jsDomain)
+  const access = await openJetStream(nc, options.jsDomain, SETUP_TIMEOUT_MS)
   const stores: StoreReport[] = []
   const ensure = async (store: Store): Promise<Settings> => {
     const { report, settings } = await ensureStore(access, store, { print: options.print })
@@ -101,8 +104,12 @@ export function checkServerVersion(version: string, clustered: boolean): void {
 }
 
 /** JetStream through `nc`. Asks nothing yet: the API that would tell whether it is on needs a permission that hosts may lack. */
-export async function openJetStream(nc: NatsConnection, jsDomain: string | undefined): Promise<JetStreamAccess> {
-  return { nc, jsm: await jetstreamManager(nc, { ...domain(jsDomain), checkAPI: false }), jsDomain }
+export async function openJetStream(
+  nc: NatsConnection,
+  jsDomain: string | undefined,
+  timeoutMs: number = REQUEST_TIMEOUT_MS,
+): Promise<JetStreamAccess> {
+  return { nc, jsm: await jetstreamManager(nc, { ...domain(jsDomain), timeout: timeoutMs, checkAPI: false }), jsDomain, timeoutMs }
 }
 
 /** Makes the bucket of a namespace's artifacts, as large and as replicated as the default namespace's; nothing happens if it is there. */

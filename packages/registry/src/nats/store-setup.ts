@@ -11,6 +11,8 @@ export interface JetStreamAccess {
   readonly nc: NatsConnection
   readonly jsm: JetStreamManager
   readonly jsDomain: string | undefined
+  /** For each request, ms. */
+  readonly timeoutMs: number
 }
 
 /** What became of one bucket or stream. */
@@ -88,8 +90,8 @@ export function domain(jsDomain: string | undefined): { domain?: string } {
   return jsDomain === undefined ? {} : { domain: jsDomain }
 }
 
-async function create({ nc, jsm, jsDomain }: JetStreamAccess, { kind, name, description, initial }: Store): Promise<void> {
-  const js = jetstream(nc, domain(jsDomain))
+async function create({ nc, jsm, jsDomain, timeoutMs }: JetStreamAccess, { kind, name, description, initial }: Store): Promise<void> {
+  const js = jetstream(nc, { ...domain(jsDomain), timeout: timeoutMs })
   const size = { replicas: initial.num_replicas, max_bytes: initial.max_bytes, storage: "file" as const, description }
   if (kind === "stream") {
     await jsm.streams.add({ ...initial, name, description })
