@@ -30,24 +30,27 @@ export class Hosts {
     return subject === PING_SUBJECT || subject.startsWith(`${this.#subjects.functions}.status.`)
   }
 
-  /** Calls `onHost` with every live host's id as it answers (ADR-32 PING); resolves when the time for answers is over. */
-  discover(onHost: (host: string) => void): Promise<void> {
+  /**
+   * Calls `onHost` with every live host's id as it answers (ADR-32 PING); resolves when the time for answers is over, or NATS says that
+   * there is no host at all: false then.
+   */
+  discover(onHost: (host: string) => void): Promise<boolean> {
     return new Promise((resolve) => {
       const { subject, token } = this.#inbox.open((msg) => {
         const host = hostOf(msg.data)
         if (host !== undefined) return onHost(host)
-        if (msg.data.length === 0) end() // no responders: there is no host at all
+        if (msg.data.length === 0) end(false) // no responders: there is no host at all
       })
-      const timer = setTimeout(() => end(), DISCOVERY_MS)
-      const end = (): void => {
+      const timer = setTimeout(() => end(true), DISCOVERY_MS)
+      const end = (isAnybodyThere: boolean): void => {
         clearTimeout(timer)
         this.#inbox.close(token)
-        resolve()
+        resolve(isAnybodyThere)
       }
       try {
         publishRaw(this.#nc, PING_SUBJECT, undefined, { reply: subject })
       } catch {
-        end() // the connection is closed: there is nobody to discover, and no call left to save
+        end(false) // the connection is closed: there is nobody to discover, and no call left to save
       }
     })
   }

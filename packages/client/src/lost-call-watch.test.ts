@@ -1,4 +1,5 @@
 import { FnError } from "@fn/core"
+import type { RawMsg } from "@fn/nats"
 import { until } from "@fn/testing"
 import { describe, expect, test } from "@jest/globals"
 import { startChild, type TestChild } from "../test/child.js"
@@ -186,6 +187,22 @@ describe("a call that lasts", () => {
     await until(() => busy.questions.length >= 2, { name: "two rounds of questions", timeoutMs: 10_000 })
     busy.calls[0]?.error(FnError.terminal("LATE", "but here"))
     await expect(call).rejects.toMatchObject({ reason: "LATE" })
+  }, 20_000)
+
+  test.concurrent("is not judged while all hosts are too busy even to say that they are there", async () => {
+    await using platform = await startPlatform()
+    await platform.deploy("long")
+    await platform.peer[Symbol.asyncDispose]()
+    const busy = await platform.server.connect()
+    let pings = 0
+    busy.subscribe("$SRV.PING.fn-runtime", { callback: () => void pings++ })
+    const taken: RawMsg[] = []
+    busy.subscribe("function.js.long", { queue: "function.js", callback: (_refused, msg) => void taken.push(msg) })
+    await busy.flush()
+    const call = platform.client.invoke("long", event)
+    await until(() => pings >= 3, { name: "three looks for hosts", timeoutMs: 10_000 })
+    taken[0]?.respond("")
+    expect(await call).toEqual([])
   }, 20_000)
 
   test.concurrent("that nobody has fails with HOST_LOST when there is no host at all", async () => {

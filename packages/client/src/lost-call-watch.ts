@@ -154,7 +154,7 @@ export class LostCallWatch {
     const spared = new Set<WatchedCall>()
     const questions: Promise<void>[] = []
     let hosts = 0
-    await this.#hosts.discover((host) => {
+    const isAnybodyThere = await this.#hosts.discover((host) => {
       hosts++
       for (const call of suspects.filter(waiting)) questions.push(this.#askSuspect(call, host, spared))
     })
@@ -162,7 +162,8 @@ export class LostCallWatch {
     this.#sweeping = false
     if (this.#blind) return
     for (const call of suspects.filter(waiting)) {
-      if (spared.has(call)) {
+      // Hosts that are there and do not even say so are too busy to judge by.
+      if (spared.has(call) || (hosts === 0 && isAnybodyThere)) {
         call.pulse.reassure()
         continue
       }
