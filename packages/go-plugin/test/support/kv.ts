@@ -12,6 +12,9 @@ export const handshake = { cookieKey: "KV_COOKIE", cookieValue: "hello", protoco
 
 /** The command of the TypeScript plugin; arguments are its faults. */
 export const kvPluginFile: string = fileURLToPath(new URL("../fixtures/kv-plugin.mjs", import.meta.url))
+/** The same service in Python, on grpcio alone. */
+export const pythonKvFile: string = fileURLToPath(new URL("../fixtures/kv_plugin.py", import.meta.url))
+
 export function tsKv(...faults: string[]): { command: string; args: string[] } {
   return { command: process.execPath, args: [kvPluginFile, ...faults] }
 }
