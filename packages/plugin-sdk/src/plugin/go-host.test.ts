@@ -1,9 +1,10 @@
-/** PL-4: a host built with the real hashicorp/go-plugin runs a plugin written in TypeScript. */
+/** PL-4: a host built with the real hashicorp/go-plugin runs plugins written in TypeScript and in Python. */
 import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { findOnPath, spawnChild } from "@fn/process"
+import { findPython } from "@fn/testing"
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals"
 
 type Findings = Record<string, Record<string, unknown>>
@@ -29,8 +30,8 @@ async function run(command: string, args: string[], options: { cwd?: string; env
   return text.stdout
 }
 
-async function host(config: unknown): Promise<Findings> {
-  const output = await run(program, [process.execPath, join(fixtures, "plugin.mjs")], { env: { GOHOST_CONFIG: JSON.stringify(config) } })
+async function host(plugin: readonly string[], config: unknown): Promise<Findings> {
+  const output = await run(program, [...plugin], { env: { GOHOST_CONFIG: JSON.stringify(config) } })
   const lines = output.trim().split("\n")
   return Object.fromEntries(
     lines.map((line) => {
@@ -42,23 +43,30 @@ async function host(config: unknown): Promise<Findings> {
 
 if (!go) {
   test("the Go toolchain is needed", () => {
-    console.warn("SKIPPED: needs go: a real Go host was not built to run a TypeScript plugin")
+    console.warn("SKIPPED: needs go: a real Go host was not built to run plugins in TypeScript and Python")
   })
 } else {
-  describe("R-PL-4: a real Go host runs a TypeScript plugin", () => {
+  const python = findPython()
+  if (!python) console.warn("SKIPPED: needs grpcio: a real Go host did not run a plugin in Python (npm run setup)")
+
+  beforeAll(() => run(go, ["build", "-trimpath", "-o", program, "."], { cwd: join(fixtures, "go-host") }), 240_000)
+  afterAll(() => rmSync(folder, { recursive: true, force: true }))
+
+  describe.each([
+    { language: "typescript", command: [process.execPath, join(fixtures, "plugin.mjs")] },
+    ...(python ? [{ language: "python", command: python.command(join(fixtures, "plugin.py")) }] : []),
+  ])("R-PL-4: a real Go host runs a plugin in $language", ({ language, command }) => {
     let found: Findings
 
     beforeAll(async () => {
-      await run(go, ["build", "-trimpath", "-o", program, "."], { cwd: join(fixtures, "go-host") })
-      found = await host({ greeting: "hello" })
-    }, 240_000)
-    afterAll(() => rmSync(folder, { recursive: true, force: true }))
+      found = await host(command, { greeting: "hello" })
+    }, 60_000)
 
     test("it describes itself, and refuses calls until it is initialized, once", () => {
       expect(found.early).toEqual({ code: "FailedPrecondition" })
       expect(found.describe).toMatchObject({
         negotiated: 1,
-        function: "from-typescript",
+        function: `from-${language}`,
         version: "1.2.3",
         accepts: ["echo", "fail", "wait", "log"],
         emits: ["echoed"],
@@ -69,7 +77,7 @@ if (!go) {
     })
 
     test("a wrong configuration is a diagnostic that points at the key", async () => {
-      expect((await host({ greeting: 7 })).initialize).toMatchObject({ diagnostics: ["/greeting INVALID_CONFIG"] })
+      expect((await host(command, { greeting: 7 })).initialize).toMatchObject({ diagnostics: ["/greeting INVALID_CONFIG"] })
     })
 
     test("unary calls: events, 5 MB, errors with their details, deadlines", () => {
