@@ -1,5 +1,6 @@
 export * from "./child.js"
 export * from "./exit.js"
+export * from "./group-keeper.js"
 export * from "./keeper.js"
 export * from "./scratch-folder.js"
 export * from "./tether.js"

@@ -10,7 +10,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import type { Readable } from "node:stream"
 import { FnError, functionSource, type Logger, messageOf, type WireEvent } from "@fn/core"
-import { type Child, describeExit, type ExitInfo, spawnChild } from "@fn/process"
+import { type Child, describeExit, type ExitInfo, type GroupKeeper, spawnChild } from "@fn/process"
 import { stdinOf, variablesOf } from "../../stdio/input.js"
 import { MAX_EVENTS, tooMany } from "../../stdio/output-event.js"
 import { OutputReader, outputLimit } from "../../stdio/output-reader.js"
@@ -33,6 +33,8 @@ export interface CommandProgram {
   /** Where executions get a folder of their own. */
   readonly scratchDir: string
   readonly pipes: PipeStore
+  /** Ends with this host what programs start and do not wait for. */
+  readonly groups: GroupKeeper
   /** stdout and stderr, each. */
   readonly maxOutputBytes: number
 }
@@ -129,7 +131,10 @@ export class CommandRun {
     const stderr = (pipes?.stderr ?? child.stderr) as Readable
     this.#streams = [stdout, stderr]
     const read = Promise.all([this.#drain(stdout, (chunk) => this.#take(chunk)), this.#drain(stderr, (chunk) => this.#log.push(chunk))])
+    const { groups } = this.#program
+    if (child.pid !== undefined) groups.begins(child.pid)
     const exit = await child.exited
+    if (child.pid !== undefined) groups.ends(child.pid)
     await this.#finishReading(read)
     this.#log.end()
     return await this.#outcome(exit)

@@ -1,5 +1,6 @@
 /** Starts command instances: any program that takes one event on stdin and writes events to stdout. docs/command-protocol.md */
 import { FnError } from "@fn/core"
+import { GroupKeeper } from "@fn/process"
 import { commandLine, type FunctionDefinition } from "@fn/registry"
 import type { InstanceSpec, InstanceStarter } from "../instance.js"
 import { requireEnforceable } from "../isolation.js"
@@ -29,13 +30,17 @@ const ENVIRONMENT: Readonly<Record<string, string>> = { PATH: "/usr/local/bin:/u
 /** The starter of runtime `command`. */
 export function createCommandStarter(options: CommandStarterOptions): InstanceStarter {
   const pipes = new PipeStore(options.scratchDir)
+  const groups = new GroupKeeper()
   return {
-    start: async (spec) => new CommandInstance(programOf(spec, options, pipes), options.killGraceMs ?? DEFAULT_KILL_GRACE_MS),
-    close: () => pipes.close(),
+    start: async (spec) => new CommandInstance(programOf(spec, options, pipes, groups), options.killGraceMs ?? DEFAULT_KILL_GRACE_MS),
+    close: async () => {
+      await pipes.close()
+      await groups.release()
+    },
   }
 }
 
-function programOf(spec: InstanceSpec, options: CommandStarterOptions, pipes: PipeStore): CommandProgram {
+function programOf(spec: InstanceSpec, options: CommandStarterOptions, pipes: PipeStore, groups: GroupKeeper): CommandProgram {
   const { definition, artifactPath } = spec
   requireEnforceable(definition, { levels: ["none", "process"] })
   checkConfig(definition)
@@ -48,6 +53,7 @@ function programOf(spec: InstanceSpec, options: CommandStarterOptions, pipes: Pi
     environment,
     scratchDir: options.scratchDir,
     pipes,
+    groups,
     maxOutputBytes: options.maxOutputBytes ?? DEFAULT_MAX_OUTPUT_BYTES,
   }
 }
