@@ -31,7 +31,7 @@ interface HostStory {
   readonly outcomes: (Granted | Refused)[]
 }
 
-/** Runs a host as a process of its own: `before` brings it into its situation after everything was loaded. */
+/** Runs a host as a process of its own; its children begin once everything about them was read back. `before` brings it into its situation after everything was loaded. */
 async function hostStory(wishes: readonly Wish[], situation: { before?: string; inside?: readonly string[] }): Promise<HostStory> {
   const program = `
     import { text } from "node:stream/consumers"
@@ -41,8 +41,9 @@ async function hostStory(wishes: readonly Wish[], situation: { before?: string; 
     const outcomes = []
     for (const { level, script, limits, acceptSoft } of ${JSON.stringify(wishes)}) {
       try {
-        const child = await isolation.launch({ level, command: "/bin/sh", args: ["-c", script], limits, acceptSoft, system: level === "sandbox" ? "programs" : "none" })
+        const child = await isolation.launch({ level, command: "/bin/sh", args: ["-c", "read -r _; " + script], stdio: ["pipe", "pipe", "pipe"], limits, acceptSoft, system: level === "sandbox" ? "programs" : "none" })
         const broken = (await child.verify()).filter(({ holds }) => !holds)
+        child.stdin.end()
         const [stdout, stderr] = await Promise.all([text(child.stdout), text(child.stderr)])
         outcomes.push({ stdout, stderr, broken, end: await child.ended })
       } catch (thrown) {

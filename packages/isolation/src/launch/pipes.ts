@@ -72,15 +72,9 @@ export class StatusPipe {
     return parseStatus(this.#text)
   }
 
-  /** Resolves with the next thing it says, or when it has ended. */
-  async more(): Promise<void> {
-    if (this.#pipe.closed) return
-    const abort = new AbortController()
-    try {
-      await Promise.race([once(this.#pipe, "data", abort), once(this.#pipe, "close", abort)])
-    } finally {
-      abort.abort()
-    }
+  /** Resolves with the next thing it says; never, when it has nothing more to say: race it against the child's end. */
+  more(): Promise<void> {
+    return new Promise((resolve) => this.#pipe.once("data", () => resolve()))
   }
 
   /** Everything it said. */

@@ -1,4 +1,3 @@
-import { accessSync, constants } from "node:fs"
 import { text } from "node:stream/consumers"
 import { findOnPath } from "@fn/process"
 import { afterAll, beforeAll, jest } from "@jest/globals"
@@ -112,14 +111,4 @@ export async function launchShell(host: TestHost, script: string, options: Parti
 /** The same to its end. */
 export async function runShell(host: TestHost, script: string, options: Partial<LaunchOptions> = {}): Promise<Outcome> {
   return await outcomeOf(await launchShell(host, script, options))
-}
-
-/** Whether a path may be executed here. */
-export function isExecutable(path: string): boolean {
-  try {
-    accessSync(path, constants.X_OK)
-    return true
-  } catch {
-    return false
-  }
 }
