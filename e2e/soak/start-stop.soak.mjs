@@ -1,4 +1,6 @@
-/** A module's and a plugin's instance start and stop, two hundred times each: no process, socket, temporary file or descriptor is left. */
+/**
+ * An instance of each kind that has a process starts and stops, two hundred times each: no process, socket, temporary file or descriptor is left.
+ */
 import { mkdirSync, readdirSync } from "node:fs"
 import { fileURLToPath } from "node:url"
 import { processTree, until } from "@fn/testing"
@@ -9,6 +11,10 @@ import { megabytes, quantile, scaled, Tally } from "../support/tally.mjs"
 export const name = "instances started and stopped"
 
 const PLUGIN = fileURLToPath(new URL("../test/fixtures/versioned/main.mjs", import.meta.url))
+/** `(module (memory (export "memory") 1) (func (export "_start")))` */
+const WASM = Buffer.from("0061736d01000000010401600000030201000503010001071302066d656d6f72790200065f737461727400000a040102000b", "hex")
+/** Of the first use of WebAssembly a spare stays; of commands, who ends what they start if the host cannot. */
+const STAYING = 2
 /** The first cycles load what is loaded lazily. */
 const WARM_UP = 5
 
@@ -24,17 +30,22 @@ export async function run({ scale, log }) {
     const host = await platform.startHost(["--idle-ms", "0"], "host", { TMPDIR: tmp })
     await platform.deployModule("module", `export default () => ({ type: "done" })`)
     await platform.deployPlugin("plugin", [process.execPath, PLUGIN], { env: { VERSION: "1" } })
-    // The spare, and who cleans up after the host.
-    const resting = processTree(host.pid).length
+    const wasm = { name: "wasm", language: "custom", runtime: "wasm" }
+    await platform.registry.deploy(/** @type {import("@fn/registry").FunctionManifest} */ (wasm), { artifact: WASM, fileName: "wasm.wasm" })
+    const command = { name: "command", language: "shell", runtime: "command", command: ["sh", "-c", "cat > here; sleep 1000 & echo '{}'"] }
+    await platform.registry.deploy(/** @type {import("@fn/registry").FunctionManifest} */ (command))
+    // The spare of modules, and who cleans up after the host.
+    const resting = processTree(host.pid).length + STAYING
     const isResting = () => processTree(host.pid).length <= resting
-    const files = () => readdirSync(tmp, { recursive: true }).length
+    // Names of pipes are made ahead, a few at a time.
+    const files = () => readdirSync(tmp, { recursive: true }).filter((path) => !String(path).endsWith(".pipe")).length
 
     /** @type {number[]} */
     const cycleMs = []
     const cycle = async () => {
       const startedAt = performance.now()
-      await Promise.all([platform.client.invoke("module", {}), platform.client.invoke("plugin", {})])
-      await until(isResting, { name: "both instances to be gone", timeoutMs: 20_000 })
+      await Promise.all(["module", "plugin", "wasm", "command"].map((kind) => platform.client.invoke(kind, {})))
+      await until(isResting, { name: "every instance to be gone", timeoutMs: 20_000 })
       cycleMs.push(performance.now() - startedAt)
     }
     for (let n = 0; n < WARM_UP; n++) await cycle()
@@ -57,7 +68,7 @@ export async function run({ scale, log }) {
     tally.check(
       "cold starts",
       functions.reduce((sum, { coldStarts }) => sum + coldStarts, 0),
-      (count) => count >= 2 * cycles,
+      (count) => count >= 3 * cycles,
     )
     tally.check(
       "crashes",
