@@ -2,20 +2,22 @@
  * Runs what the queue has for one function: decides what becomes of each delivery, gets it a slot, and settles its outcome.
  *
  * A delivery is examined first (its answer may be known without running it), then prepared (what has to be read), then runs on a slot of
- * the version it is for. Nothing here rejects or throws into its callers: every way ends in the worker's `done` or `putOff`.
+ * the version it is for. Nothing here rejects or throws into its callers: every way ends in the worker's `done` or `putOff`. Neighbours:
+ * verdict.ts examines, lane-slots.ts has the slots, tail.ts settles.
  */
 import { FnError, type FunctionRef, type WireEvent } from "@fn/core"
 import { isReplySubject } from "@fn/nats"
 import { consumerName } from "@fn/queue"
 import { Call, type Responder } from "../dispatch/call.js"
 import { resolveVersion } from "../dispatch/dispatcher.js"
-import { type Backlog, type HostedFunction, type OpenVersion, offeredSlots } from "../dispatch/hosted-function.js"
+import type { HostedFunction, OpenVersion } from "../dispatch/hosted-function.js"
 import { NatsResponder } from "../egress/responder.js"
 import type { PayloadClaim } from "../payloads/payload-intake.js"
 import type { ExecutionTrace } from "../records/execution-recorder.js"
 import type { QueueLane } from "./consumer.js"
 import type { QueueContext } from "./context.js"
 import type { Delivery } from "./delivery.js"
+import { LaneSlots } from "./lane-slots.js"
 import { isHostLocal, isPermanent, retryDelayMs } from "./retry-policy.js"
 import { type ResolvedQueueSettings, resolveQueueSettings } from "./settings.js"
 import { acknowledge, type Outcome, persist, settle } from "./tail.js"
@@ -35,12 +37,7 @@ export class FunctionLane implements LaneRunner {
   readonly #context: QueueContext
   readonly #fn: HostedFunction
   readonly #worker: Worker
-  /** Deliveries that wait for a slot of their version. */
-  readonly #waiting = new Map<OpenVersion, Set<Delivery>>()
-  /** Versions whose backlog is this lane's. */
-  readonly #own = new WeakSet<OpenVersion>()
-  /** The version whose slots are set aside for pulls. */
-  #active: OpenVersion | undefined
+  readonly #slots: LaneSlots
   #settings: ResolvedQueueSettings | undefined
   #averseUntil = 0
   #gone = false
@@ -51,35 +48,34 @@ export class FunctionLane implements LaneRunner {
     this.#worker = worker
     this.ref = fn.ref
     this.lane = { subject: context.access.names.subjects.queue(fn.ref), consumer: consumerName(fn.ref) }
+    this.#slots = new LaneSlots(context.dispatcher, {
+      wantsSlot: () => worker.wantsSlot,
+      slotSetAside: () => worker.slotSetAside(),
+      forgetSlots: () => worker.forgetSlots(),
+      start: (delivery, open) => this.#resume(delivery, open),
+      refuse: (delivery, open) => this.#ended(delivery, open.breaker.refusal(fn.key)),
+    })
   }
 
   async prepare(): Promise<ResolvedQueueSettings | undefined> {
     const { dispatcher, defaults } = this.#context
     if (this.#averseUntil > Date.now()) return undefined
     const open = await dispatcher.open(this.#fn, this.#fn.record.activeVersion)
-    if (open !== this.#active) this.#activate(open)
+    this.#slots.activate(open)
     this.#settings = resolveQueueSettings(open.pool.definition, defaults)
     return open.breaker.isOpen ? undefined : this.#settings
   }
 
   setAside(count: number): number {
-    const open = this.#active
-    if (!open) return 0
-    const backlog = this.#backlog(open)
-    const taken = Math.min(count, offeredSlots(open))
-    backlog.reserved += taken
-    return taken
+    return this.#slots.setAside(count)
   }
 
   giveBack(count: number): void {
-    const open = this.#active
-    if (!open) return
-    this.#backlog(open).reserved -= count
-    this.#context.dispatcher.freed(open)
+    this.#slots.release(this.#slots.active, count)
   }
 
   run(delivery: Delivery, setAside: boolean): void {
-    const open = setAside ? this.#active : undefined
+    const open = setAside ? this.#slots.active : undefined
     if (delivery.settings.spilled) this.#context.onSpilled?.(delivery.invocationId)
     this.#fn.queued = delivery.info.pending
     const verdict = this.#isCancelled(delivery) ? CANCELLED : examine(delivery, this.#settings)
@@ -91,26 +87,20 @@ export class FunctionLane implements LaneRunner {
   /** The function was deleted here: what runs finishes, all else is given back. */
   gone(): void {
     this.#gone = true
-    for (const [open, waiting] of this.#waiting) {
-      for (const delivery of [...waiting]) {
-        this.#unwait(open, delivery)
-        this.#worker.putOff(delivery, 0)
-      }
+    for (const delivery of this.#slots.waiting()) {
+      this.#slots.unwait(delivery)
+      this.#worker.putOff(delivery, 0)
     }
   }
 
   /** Cancels a delivery that waits for a slot; one that runs is the dispatcher's to cancel. */
   cancel(delivery: Delivery): void {
-    for (const [open, waiting] of this.#waiting) {
-      if (!waiting.has(delivery)) continue
-      this.#unwait(open, delivery)
-      void this.#finish(delivery, CANCELLED.outcome)
-    }
+    if (this.#slots.unwait(delivery)) void this.#finish(delivery, CANCELLED.outcome)
   }
 
   /** It does not run, or not now. */
   #refuse(delivery: Delivery, open: OpenVersion | undefined, verdict: Exclude<Verdict, { kind: "run" }>): void {
-    this.#release(open)
+    this.#slots.release(open)
     this.#free(delivery)
     switch (verdict.kind) {
       case "put-off":
@@ -141,7 +131,7 @@ export class FunctionLane implements LaneRunner {
       if (delivery.claim) await this.#read(delivery, delivery.claim)
       this.#start(delivery, open)
     } catch (thrown) {
-      this.#release(open)
+      this.#slots.release(open)
       this.#ended(delivery, FnError.from(thrown))
     }
   }
@@ -171,23 +161,25 @@ export class FunctionLane implements LaneRunner {
       event = delivery.event()
       if (delivery.settings.spilled) this.#replySubject(delivery)
     } catch (thrown) {
-      this.#release(open)
+      this.#slots.release(open)
       return this.#ended(delivery, FnError.from(thrown))
     }
     if (open && this.#fn.versions.get(version) === open) return this.#dispatch(delivery, event, open)
-    this.#release(open)
+    this.#slots.release(open)
     this.#context.dispatcher.open(this.#fn, version).then(
-      (opened) => this.#await(delivery, opened),
+      (opened) => this.#slots.wait(delivery, opened),
       (thrown) => this.#ended(delivery, FnError.from(thrown)),
     )
   }
 
-  /** Lets a delivery wait for a slot of `open`. */
-  #await(delivery: Delivery, open: OpenVersion): void {
-    this.#backlog(open)
-    const waiting = this.#waiting.get(open) ?? new Set()
-    this.#waiting.set(open, waiting.add(delivery))
-    this.#context.dispatcher.freed(open)
+  /** A delivery that waited has its slot. */
+  #resume(delivery: Delivery, open: OpenVersion): void {
+    try {
+      this.#dispatch(delivery, delivery.event(), open)
+    } catch (thrown) {
+      this.#slots.release(open)
+      this.#ended(delivery, FnError.from(thrown))
+    }
   }
 
   #dispatch(delivery: Delivery, event: WireEvent, open: OpenVersion): void {
@@ -299,76 +291,6 @@ export class FunctionLane implements LaneRunner {
     if (settings.replyTo === undefined) return access.names.subjects.result(this.ref.namespace, invocationId)
     if (isReplySubject(settings.replyTo, replyPrefixes)) return settings.replyTo
     throw FnError.of("BAD_REPLY_SUBJECT", "a spilled call names no inbox to answer to")
-  }
-
-  /** Another version is active: what was set aside on the one before is free again. */
-  #activate(open: OpenVersion): void {
-    const before = this.#active
-    this.#active = open
-    this.#backlog(open)
-    if (before?.backlog) {
-      before.backlog.reserved -= this.#worker.forgetSlots()
-      this.#context.dispatcher.freed(before)
-    }
-  }
-
-  /** The version's backlog, which from now on is this lane's: the one before had nothing left to do. */
-  #backlog(open: OpenVersion): Backlog {
-    open.backlog ??= { reserved: 0, isNext: false, takeSlot: () => false }
-    if (!this.#own.has(open)) {
-      this.#own.add(open)
-      open.backlog.takeSlot = () => this.#takeSlot(open)
-    }
-    return open.backlog
-  }
-
-  #takeSlot(open: OpenVersion): boolean {
-    const { backlog } = open
-    if (!backlog) return false
-    if (open.breaker.isOpen) {
-      this.#giveUpWaiting(open)
-      return false
-    }
-    const [next] = this.#waiting.get(open) ?? []
-    if (next) {
-      this.#unwait(open, next)
-      backlog.reserved++
-      this.#resume(next, open)
-      return true
-    }
-    if (open !== this.#active || !this.#worker.wantsSlot) return false
-    backlog.reserved++
-    this.#worker.slotSetAside()
-    return true
-  }
-
-  /** What waits for a version that does not work here is given back. */
-  #giveUpWaiting(open: OpenVersion): void {
-    for (const delivery of [...(this.#waiting.get(open) ?? [])]) {
-      this.#unwait(open, delivery)
-      this.#ended(delivery, open.breaker.refusal(this.#fn.key))
-    }
-  }
-
-  #resume(delivery: Delivery, open: OpenVersion): void {
-    try {
-      this.#dispatch(delivery, delivery.event(), open)
-    } catch (thrown) {
-      this.#release(open)
-      this.#ended(delivery, FnError.from(thrown))
-    }
-  }
-
-  #unwait(open: OpenVersion, delivery: Delivery): void {
-    const waiting = this.#waiting.get(open)
-    waiting?.delete(delivery)
-    if (waiting?.size === 0) this.#waiting.delete(open)
-  }
-
-  #release(open: OpenVersion | undefined): void {
-    if (!open?.backlog) return
-    open.backlog.reserved--
-    this.#context.dispatcher.freed(open)
   }
 }
 
