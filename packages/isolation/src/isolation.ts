@@ -3,13 +3,16 @@
  *
  * Phases: open → closed. Neighbours: probe/ knows what this host can enforce, launch/ starts a child, isolated-process.ts is a running one.
  */
+import { join } from "node:path"
 import { FnError, newId } from "@fn/core"
+import { Staging } from "./files/staging.js"
 import { type IsolatedProcess, RunningProcess } from "./isolated-process.js"
 import { createHost, type Host, type HostOptions } from "./launch/host.js"
 import type { LaunchOptions } from "./launch/options.js"
 import { planLaunch } from "./launch/plan.js"
 import { startChild } from "./launch/start.js"
 import { type IsolationReport, probeWith } from "./probe/probe.js"
+import { Users } from "./users.js"
 
 /** See {@link HostOptions}. */
 export type IsolationOptions = HostOptions
@@ -23,6 +26,11 @@ export interface Isolation extends AsyncDisposable {
    * @throws {FnError} ISOLATION_UNAVAILABLE for what this host cannot enforce, PLUGIN_NOT_EXECUTABLE, INVALID_REQUEST, CANCELLED, HOST_DRAINING; nothing is left then
    */
   launch(options: LaunchOptions): Promise<IsolatedProcess>
+  /**
+   * Where children can read `path`: as it is, or a copy made once, where their own users could not reach it. Give the result to `launch`.
+   * Only for what never changes, such as artifacts by their digest.
+   */
+  reach(path: string): Promise<string>
   /** Ends every child and gives everything back. May be called twice. */
   close(): Promise<void>
 }
@@ -36,6 +44,7 @@ export async function startIsolation(options: IsolationOptions = {}): Promise<Is
 class LocalIsolation implements Isolation {
   readonly report: IsolationReport
   readonly #host: Host
+  readonly #staging: Staging | undefined
   readonly #children = new Set<RunningProcess>()
   readonly #starting = new Set<Promise<unknown>>()
   readonly #abort = new AbortController()
@@ -44,6 +53,7 @@ class LocalIsolation implements Isolation {
   constructor(report: IsolationReport, host: Host) {
     this.report = report
     this.#host = host
+    this.#staging = host.users instanceof Users ? new Staging(join(host.scratch.path, "staged")) : undefined
   }
 
   async launch(options: LaunchOptions): Promise<IsolatedProcess> {
@@ -55,6 +65,10 @@ class LocalIsolation implements Isolation {
     } finally {
       this.#starting.delete(starting)
     }
+  }
+
+  reach(path: string): Promise<string> {
+    return this.#staging ? this.#staging.reach(path) : Promise.resolve(path)
   }
 
   close(): Promise<void> {

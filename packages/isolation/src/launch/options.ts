@@ -16,8 +16,8 @@ export interface LaunchOptions {
   readonly env?: Readonly<Record<string, string>>
   /** Default: in a sandbox `/tmp`, else a folder of the child's own that goes with it. */
   readonly cwd?: string
-  /** Descriptors 0 and up; at most 9. Default: no stdin, pipes for stdout and stderr. No others reach the child. */
-  readonly stdio?: readonly IOType[]
+  /** Descriptors 0 and up, as `spawn` takes them; at most 9. Default: no stdin, pipes for stdout and stderr. No others reach the child. */
+  readonly stdio?: readonly (IOType | number)[]
   readonly limits?: Limits
   /** Default: `none` in a sandbox. A `process` shares the network of the host, so that anything but `full` is refused there. */
   readonly network?: Network

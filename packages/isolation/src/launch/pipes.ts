@@ -13,14 +13,14 @@ export interface PipeNumbers {
   readonly seccomp: number
 }
 
-export function numberPipes(stdio: readonly IOType[]): PipeNumbers {
+export function numberPipes(stdio: readonly (IOType | number)[]): PipeNumbers {
   const first = Math.max(3, stdio.length)
   return { gate: first, options: first + 1, status: first + 2, seccomp: first + 3 }
 }
 
 /** The list for `spawn`. */
-export function allStdio(stdio: readonly IOType[], sandbox: { seccomp: boolean } | undefined): IOType[] {
-  const own: IOType[] = [...stdio]
+export function allStdio(stdio: readonly (IOType | number)[], sandbox: { seccomp: boolean } | undefined): (IOType | number)[] {
+  const own: (IOType | number)[] = [...stdio]
   while (own.length < 3) own.push("ignore")
   return [...own, "pipe", ...(sandbox ? (["pipe", "pipe"] as const) : []), ...(sandbox?.seccomp ? (["pipe"] as const) : [])]
 }

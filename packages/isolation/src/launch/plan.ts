@@ -18,7 +18,7 @@ export interface LaunchPlan {
   readonly args: readonly string[]
   readonly env: Readonly<Record<string, string>>
   readonly cwd: string | undefined
-  readonly stdio: readonly IOType[]
+  readonly stdio: readonly (IOType | number)[]
   readonly limits: FullLimits
   /** Limits of its control group. */
   readonly group: GroupLimits
