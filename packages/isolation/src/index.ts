@@ -1,7 +1,7 @@
 export type { ExitInfo } from "@fn/process"
 export type { GroupViolations } from "./cgroup/child-group.js"
 export type { FileGrant } from "./files/grant.js"
-export { type HostProgram, hostProgram } from "./files/host-program.js"
+export type { HostProgram } from "./files/host-program.js"
 export type { SystemView } from "./files/system.js"
 export { type Grade, type GradedGuarantee, GUARANTEES, type Guarantee, type Level, type LevelGrades } from "./guarantee.js"
 export type { CloseOptions, IsolatedProcess } from "./isolated-process.js"

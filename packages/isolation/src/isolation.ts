@@ -5,6 +5,7 @@
  */
 import { join } from "node:path"
 import { FnError, newId } from "@fn/core"
+import { type HostProgram, hostProgram } from "./files/host-program.js"
 import { Staging } from "./files/staging.js"
 import { type IsolatedProcess, RunningProcess } from "./isolated-process.js"
 import { createHost, type Host, type HostOptions } from "./launch/host.js"
@@ -31,6 +32,12 @@ export interface Isolation extends AsyncDisposable {
    * Only for what never changes, such as artifacts by their digest.
    */
   reach(path: string): Promise<string>
+  /**
+   * A program of this machine, by path or by its name on PATH, and what a sandbox has to show for it to run. Only for programs to be trusted:
+   * to ask one for its libraries is to run its loader.
+   * @throws {FnError} ISOLATION_UNAVAILABLE when there is none
+   */
+  program(nameOrPath: string): Promise<HostProgram>
   /** Ends every child and gives everything back. May be called twice. */
   close(): Promise<void>
 }
@@ -69,6 +76,12 @@ class LocalIsolation implements Isolation {
 
   reach(path: string): Promise<string> {
     return this.#staging ? this.#staging.reach(path) : Promise.resolve(path)
+  }
+
+  async program(nameOrPath: string): Promise<HostProgram> {
+    const { path, files } = await hostProgram(nameOrPath)
+    const reached = files.map(async (file) => ({ path: await this.reach(file.path), at: file.at ?? file.path }))
+    return { path, hostPath: await this.reach(path), files: await Promise.all(reached) }
   }
 
   close(): Promise<void> {

@@ -8,8 +8,10 @@ import type { FileGrant } from "./grant.js"
 
 /** A program and the grants with which a sandbox can run it. */
 export interface HostProgram {
-  /** Where it is, outside and inside. */
+  /** Where it is in a sandbox with these files. */
   readonly path: string
+  /** Where a child that is a process finds it. */
+  readonly hostPath: string
   readonly files: readonly FileGrant[]
 }
 
@@ -34,7 +36,7 @@ export function hostProgram(program: string): Promise<HostProgram> {
 async function inspect(program: string): Promise<HostProgram> {
   const path = locate(program)
   const libraries = await librariesOf(path)
-  return { path, files: [path, ...libraries].map((file) => ({ path: file })) }
+  return { path, hostPath: path, files: [path, ...libraries].map((file) => ({ path: file })) }
 }
 
 function locate(program: string): string {

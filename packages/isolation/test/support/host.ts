@@ -3,7 +3,6 @@ import { findOnPath } from "@fn/process"
 import { afterAll, beforeAll, jest } from "@jest/globals"
 import {
   type HostProgram,
-  hostProgram,
   type IsolatedProcess,
   type Isolation,
   type LaunchOptions,
@@ -46,7 +45,7 @@ export function testHost(): TestHost {
   beforeAll(async () => {
     if (missing(["linux"])) return
     isolation = await startIsolation()
-    node = await hostProgram(process.execPath)
+    node = await isolation.program(process.execPath)
   }, 60_000)
   afterAll(() => isolation?.close(), 60_000)
   return {
@@ -89,7 +88,7 @@ export const LIMITS = { memoryBytes: 128 * 1024 * 1024, pids: 64, tmpBytes: 16 *
 export async function launchNode(host: TestHost, script: string, options: Partial<LaunchOptions> = {}): Promise<IsolatedProcess> {
   return await host.isolation.launch({
     level: "sandbox",
-    command: host.node.path,
+    command: options.level === "process" ? host.node.hostPath : host.node.path,
     args: ["-e", script],
     limits: LIMITS,
     ...options,
