@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from "node:fs/promises"
+import { mkdtemp, readdir, readFile, rm } from "node:fs/promises"
 import { homedir, tmpdir } from "node:os"
 import { join } from "node:path"
 import { setTimeout as delay } from "node:timers/promises"
@@ -75,6 +75,17 @@ export async function startFixture(options: Partial<StartServerOptions> = {}): P
     },
   }
   return fixture
+}
+
+/** SIGSTOP; resolves once none of its threads runs any more. SIGCONT ends it. */
+export async function freeze(pid: number): Promise<void> {
+  process.kill(pid, "SIGSTOP")
+  if (process.platform !== "linux") return
+  await until(async () => {
+    const threads = await readdir(`/proc/${pid}/task`)
+    const states = await Promise.all(threads.map((thread) => readFile(`/proc/${pid}/task/${thread}/stat`, "utf8")))
+    return states.every((state) => / T /.test(state))
+  }, `process ${pid} to stand still`)
 }
 
 /** Resolves once `condition` holds. */

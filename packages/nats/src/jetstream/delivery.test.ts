@@ -1,7 +1,7 @@
 import { describe, expect, test } from "@jest/globals"
 import { AckPolicy, jetstreamManager } from "@nats-io/jetstream"
 import type { NatsConnection } from "@nats-io/transport-node"
-import { serverBinaries, startFixture, until } from "../../test/support.js"
+import { freeze, serverBinaries, startFixture, until } from "../../test/support.js"
 import { ReplyInbox } from "../inbox/reply-inbox.js"
 import { ackAndWait, nak, readDelivery, working } from "./delivery.js"
 import { publishAcked } from "./publish.js"
@@ -73,7 +73,7 @@ describe.each(SERVERS)("a delivered message on $server", ({ binary }) => {
     await using opened = await openConsumer()
     const { nc, inbox, fixture } = opened
     const { ack } = await pull(nc)
-    process.kill(fixture.server.pid, "SIGSTOP")
+    await freeze(fixture.server.pid)
     try {
       expect(await ackAndWait(inbox, ack, 50)).toBe(false)
     } finally {

@@ -2,7 +2,7 @@ import { headerLine } from "@fn/core"
 import { describe, expect, test } from "@jest/globals"
 import { jetstreamManager } from "@nats-io/jetstream"
 import type { NatsConnection } from "@nats-io/transport-node"
-import { serverBinaries, startFixture } from "../../test/support.js"
+import { freeze, serverBinaries, startFixture } from "../../test/support.js"
 import { publishLines } from "../inbox/publish-lines.js"
 import { ReplyInbox } from "../inbox/reply-inbox.js"
 import { newestFirst } from "./newest-first.js"
@@ -74,7 +74,7 @@ describe.each(SERVERS)("stretches of a stream on $server", ({ binary }) => {
     await expect(scan.read(5)).rejects.toMatchObject({ code: "cancelled" })
     await expect(openScan({ ...options, stream: "NOWHERE", subject: "x" }, 1)).rejects.toMatchObject({ reason: "NOT_SET_UP" })
     const lost = await openScan({ ...options, subject: "log.a.*" }, 1)
-    process.kill(fixture.server.pid, "SIGSTOP")
+    await freeze(fixture.server.pid)
     const reading = expect(lost.read(5)).rejects.toMatchObject({ reason: "DISCONNECTED" })
     await fixture.server.kill()
     await reading

@@ -1,7 +1,7 @@
 import { headerLine } from "@fn/core"
 import { describe, expect, test } from "@jest/globals"
 import { DiscardPolicy, jetstreamManager } from "@nats-io/jetstream"
-import { serverBinaries, startFixture, until } from "../../test/support.js"
+import { freeze, serverBinaries, startFixture, until } from "../../test/support.js"
 import { ReplyInbox } from "../inbox/reply-inbox.js"
 import { publishAcked } from "./publish.js"
 
@@ -124,7 +124,7 @@ describe.each(SERVERS)("publishAcked on $server", ({ binary }) => {
     async () => {
       await using opened = await openStream()
       const { inbox, jsm, fixture } = opened
-      process.kill(fixture.server.pid, "SIGSTOP")
+      await freeze(fixture.server.pid)
       try {
         await expect(publishAcked(inbox, "kept.a", { timeoutMs: 100 })).rejects.toMatchObject({ code: "deadline_exceeded" })
         const pending = publishAcked(inbox, "kept.b", { lines: messageId("x"), repeat: true, timeoutMs: 20_000 })
