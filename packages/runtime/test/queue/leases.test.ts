@@ -91,6 +91,32 @@ describe.each(await testServers("leases"))("R-IV-6: what a host holds, on $serve
     expect((await platform.result(id)).text).toBe('"second"')
     expect(await platform.records("work")).toEqual(["succeeded 2"])
   }, 60_000)
+
+  test("is not run a second time by the host that still runs it, though its lease ran out", async () => {
+    const finish: (() => void)[] = []
+    const work = async (): Promise<{ type: string }> => {
+      await new Promise<void>((resolve) => finish.push(resolve))
+      return { type: "ok" }
+    }
+    await using platform = await startQueuePlatform({ binary, builtins: { work }, hosts: 0 })
+    await platform.deploy("work", { queue: { ackWaitMs: 200 } })
+    const hostNc = await platform.server.connect()
+    await platform.host({ nc: hostNc, queue: { sweepMs: 100 } })
+    const delivered: string[] = []
+    const id = await platform.enqueue("work")
+    await until(() => finish.length === 1, { name: "the start" })
+    const restore = mute(hostNc)
+    const mutedAt = Date.now()
+    // The server takes it for lost by then, and gives it to whoever asks.
+    await until(() => Date.now() > mutedAt + 600, { name: "the lease to run out" })
+    restore()
+    platform.nc.subscribe("$JS.ACK.FUNCTION_QUEUE.default=work.2.>", { callback: (_error, msg) => void delivered.push(msg.string()) })
+    await until(() => delivered.length > 0, { name: "the second delivery to be known to the host", timeoutMs: 20_000 })
+    finish[0]?.()
+    expect((await platform.result(id)).failure).toBeUndefined()
+    await until(async () => (await platform.depth()) === 0, { name: "the acknowledgement" })
+    expect(finish).toHaveLength(1)
+  }, 60_000)
 })
 
 /** Keeps a connection from publishing, as a host that hangs would be kept; the result publishes again. */

@@ -23,6 +23,13 @@ export interface Enqueue {
   readonly namespace?: string
 }
 
+/** What the server tells of a consumer, as far as tests look at it. */
+export interface ConsumerInfo {
+  readonly num_pending: number
+  readonly num_ack_pending: number
+  readonly num_waiting: number
+}
+
 export interface QueuePlatform extends AsyncDisposable {
   readonly server: TestServer
   readonly registry: Registry
@@ -43,7 +50,7 @@ export interface QueuePlatform extends AsyncDisposable {
   /** Records of a function in the stream, as `status attempt`. */
   records(name: string): Promise<string[]>
   /** State of a function's consumer as the server tells it. */
-  consumer(name: string): Promise<{ num_pending: number; num_ack_pending: number; num_waiting: number }>
+  consumer(name: string): Promise<ConsumerInfo>
 }
 
 /** Options of {@link startQueuePlatform}. */
