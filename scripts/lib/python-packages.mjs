@@ -29,15 +29,15 @@ export async function installPythonPackages({ logFile, quiet = false }) {
 
 async function install(hash, logFile) {
   rmSync(folder, { recursive: true, force: true })
+  const pip = join(folder, "bin/pip")
+  const wheels = join(folder, "wheels")
+  const options = ["--disable-pip-version-check", "--only-binary", ":all:"]
   const steps = [
     ["python3", ["-c", "import sys; sys.exit(sys.version_info < (3, 9))"], "this python3 is older than 3.9"],
     ["python3", ["-m", "venv", folder], "python3 cannot make virtual environments"],
-    // Wheels only: compiling grpcio takes a quarter of an hour.
-    [
-      join(folder, "bin/pip"),
-      ["install", "--disable-pip-version-check", "--only-binary", ":all:", "-r", requirements],
-      "pip could not install the packages",
-    ],
+    // Wheels only: compiling grpcio takes a quarter of an hour. They are kept, for tests that build functions.
+    [pip, ["download", ...options, "-d", wheels, "-r", requirements], "pip could not fetch the packages"],
+    [pip, ["install", ...options, "--no-index", "--find-links", wheels, "-r", requirements], "pip could not install the packages"],
   ]
   for (const [command, args, problem] of steps) {
     const { code } = await runLogged(command, args, { logFile })

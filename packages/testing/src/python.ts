@@ -7,6 +7,8 @@ const repository = new URL("../../../", import.meta.url)
 export interface Python {
   /** The interpreter, with grpcio, protobuf and cryptography. */
   readonly executable: string
+  /** Environment in which pip finds these packages without a network. */
+  readonly pipEnv: Readonly<Record<string, string>>
   /** Folder of the Python SDK's package, for PYTHONPATH. */
   readonly sdkFolder: string
   /** Command line of a program that uses the SDK and needs nothing from its environment. */
@@ -20,5 +22,6 @@ export function findPython(): Python | undefined {
   const executable = `${folder}/bin/python`
   const sdkFolder = fileURLToPath(new URL("sdk/python/src", repository))
   const start = `import runpy, sys; sys.path.insert(0, ${JSON.stringify(sdkFolder)}); del sys.argv[0]; runpy.run_path(sys.argv[0], run_name="__main__")`
-  return { executable, sdkFolder, command: (program, ...args) => [executable, "-c", start, program, ...args] }
+  const pipEnv = { PIP_NO_INDEX: "1", PIP_FIND_LINKS: `${folder}/wheels` }
+  return { executable, pipEnv, sdkFolder, command: (program, ...args) => [executable, "-c", start, program, ...args] }
 }

@@ -11,6 +11,7 @@ import { buildGo } from "./go.js"
 import { buildJavaScript, isJavaScript } from "./javascript.js"
 import { MANIFEST_FILE, readManifest } from "./manifest-file.js"
 import { takePrebuilt } from "./prebuilt.js"
+import { buildPython, isPython } from "./python.js"
 import { buildFailed, runTool } from "./run-tool.js"
 import { buildWasm, requireRunnable } from "./wasm.js"
 
@@ -96,6 +97,7 @@ async function buildPlugin(input: BuildInput): Promise<BuiltArtifact> {
   const { language, entry } = input.manifest
   if (language === "js" && (entry === undefined || isJavaScript(entry))) return buildJavaScript(input)
   if (language === "go" && !(await isProgram(input, entry))) return buildGo(input)
+  if (language === "python" && isPython(entry)) return buildPython(input)
   return takePrebuilt(input)
 }
 
