@@ -142,6 +142,17 @@ describe("R-DP-6: fn invoke", () => {
     ])
     const data = results.map((result) => result.json<{ events: { data: unknown }[] }>().events[0]?.data)
     expect(data).toEqual([{ from: "flag" }, { from: "file" }, { from: "stdin" }, "just words", null])
+    // A program that reads the data itself sees no quotes around text, and bytes as they are.
+    await folder.write({
+      "types/fn.yaml": "name: types\nlanguage: shell\nruntime: command\ncommand: [sh, -c, 'echo $CE_DATACONTENTTYPE; cat']\nstdin: data\n",
+    })
+    expect((await runHere(["deploy", "types"])).code).toBe(0)
+    const { writeFile } = await import("node:fs/promises")
+    await writeFile(folder.join("data.bin"), Buffer.from([0xff, 0x00]))
+    const given = await Promise.all(["just words", "[1]", "@data.bin"].map((text) => runHere(["invoke", "types", "-d", text, "--json"])))
+    const seen = given.map((result) => result.json<{ events: { data?: string; data_base64?: string }[] }>().events[0])
+    expect([seen[0]?.data, seen[1]?.data]).toEqual(["text/plain\njust words", "application/json\n[1]"])
+    expect(Buffer.from(seen[2]?.data_base64 ?? "", "base64")).toEqual(Buffer.from("application/octet-stream\n\u00ff\u0000", "latin1"))
   })
 
   test("takes a whole event from a file or stdin, and fills in what it leaves out", async () => {

@@ -1,3 +1,4 @@
+import { isUtf8 } from "node:buffer"
 import { readFile } from "node:fs/promises"
 import { resolve } from "node:path"
 import { buffer } from "node:stream/consumers"
@@ -22,7 +23,7 @@ export function invokeCommand(io: Io): Command {
   const command = new Command("invoke")
     .description("call a function and wait for what it gives back, or store the call with --async")
     .argument("<ref>", "name, namespace/name, each with @version or @alias")
-    .option("-d, --data <json>", "data of the event: JSON or text, @file, or - for stdin")
+    .option("-d, --data <json>", "data of the event: JSON, text or bytes; @file, or - for stdin")
     .option("-e, --event <file>", "a whole CloudEvent as JSON from a file, or - for stdin")
     .option("--type <type>", `type of the event (default ${DATA_EVENT_TYPE}, or the event's own)`)
     .option("--timeout-ms <ms>", "how long to wait, with --async for one attempt (default: the function's own time-out)", parseCount)
@@ -101,38 +102,36 @@ function checkAsyncFlags(flags: Flags): void {
 async function readEvent(flags: Flags, io: Io): Promise<EventInit> {
   const { data, event, type } = flags as { data?: string; event?: string; type?: string }
   if (data !== undefined && event !== undefined) throw FnError.of("INVALID_REQUEST", "give --data or --event, not both")
-  if (event === undefined) return dataEvent(data === undefined ? undefined : await readText(data, io), type)
-  const parsed = parseJson(await readSource(event, io), event)
+  if (event === undefined)
+    return { specversion: "1.0", type: type ?? DATA_EVENT_TYPE, ...(data === undefined ? {} : dataOf(await readData(data, io))) }
+  const parsed = parseJson((await readSource(event, io)).toString("utf8"), event)
   if (typeof parsed !== "object" || parsed === null || Array.isArray(parsed))
     throw FnError.of("INVALID_EVENT", `${event}: an event is a JSON object`)
   return { specversion: "1.0", ...parsed, ...(type === undefined ? {} : { type }) } as EventInit
 }
 
-function dataEvent(text: string | undefined, type: string = DATA_EVENT_TYPE): EventInit {
-  // With specversion the client takes it as an event also where there is no data.
-  if (text === undefined) return { specversion: "1.0", type }
-  return { specversion: "1.0", type, data: jsonOrText(text) }
-}
-
-function readText(data: string, io: Io): Promise<string> {
-  if (data === "-") return readSource("-", io)
-  return data.startsWith("@") ? readSource(data.slice(1), io) : Promise.resolve(data)
-}
-
-async function readSource(file: string, io: Io): Promise<string> {
-  if (file === "-") return (await buffer(io.stdin)).toString("utf8")
+/** JSON, else text, else bytes: a function gets what was given, not a JSON string that has it inside. */
+function dataOf(bytes: Buffer): Pick<EventInit, "data" | "datacontenttype"> {
+  if (!isUtf8(bytes)) return { data: bytes, datacontenttype: "application/octet-stream" }
+  const text = bytes.toString("utf8")
   try {
-    return await readFile(resolve(io.cwd, file), "utf8")
-  } catch (cause) {
-    throw FnError.of("INVALID_REQUEST", `cannot read ${file}: ${messageOf(cause)}`, { cause })
+    return { data: JSON.parse(text) as unknown }
+  } catch {
+    return { data: text, datacontenttype: "text/plain" } // a word is a fine thing to send
   }
 }
 
-function jsonOrText(text: string): unknown {
+function readData(data: string, io: Io): Promise<Buffer> {
+  if (data === "-") return readSource("-", io)
+  return data.startsWith("@") ? readSource(data.slice(1), io) : Promise.resolve(Buffer.from(data))
+}
+
+async function readSource(file: string, io: Io): Promise<Buffer> {
+  if (file === "-") return await buffer(io.stdin)
   try {
-    return JSON.parse(text) as unknown
-  } catch {
-    return text // a word is a fine thing to send
+    return await readFile(resolve(io.cwd, file))
+  } catch (cause) {
+    throw FnError.of("INVALID_REQUEST", `cannot read ${file}: ${messageOf(cause)}`, { cause })
   }
 }
 
