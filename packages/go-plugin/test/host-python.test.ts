@@ -43,7 +43,7 @@ if (!python) {
     test("its environment is the protocol's alone, and what it writes to stderr is its log", async () => {
       const { logger, lines } = keepingLogger()
       const kv = kvOf(await launchKv({ logger }))
-      const env = (await kv.run("env")).replace(/-----BEGIN[^]*-----END CERTIFICATE-----/, "")
+      const env = (await kv.run("env")).replace(/-----BEGIN[\s\S]*-----END CERTIFICATE-----/, "")
       const names = env.split("\n").flatMap((line) => /^(\w+)=/.exec(line)?.[1] ?? [])
       expect(names.filter((name) => !/^(PLUGIN_|KV_COOKIE$|LC_CTYPE$)/.test(name))).toEqual([])
       await kv.run("print careful")

@@ -113,7 +113,7 @@ class OwnCluster implements TestCluster {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all(this.#connections.map((nc) => nc.close()))
-    await Promise.all(this.#nodes.map(({ server }) => server?.stop({ graceMs: 2_000 })))
+    await Promise.all(this.#nodes.map(async ({ server }) => server?.stop({ graceMs: 2_000 })))
     await this.#folder[Symbol.asyncDispose]()
   }
 
