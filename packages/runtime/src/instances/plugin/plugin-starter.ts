@@ -8,7 +8,7 @@ import { tmpdir } from "node:os"
 import { FnError, type Logger, PLUGIN_HANDSHAKE } from "@fn/core"
 import { launchPlugin, type PluginProcess } from "@fn/go-plugin"
 import { plugin } from "@fn/proto"
-import { commandLine } from "@fn/registry"
+import { commandLine, type FunctionDefinition } from "@fn/registry"
 import { Metadata, type ServiceError } from "@grpc/grpc-js"
 import type { Instance, InstanceSpec, InstanceStarter } from "../instance.js"
 import { LineSplitter } from "../line-splitter.js"
@@ -85,7 +85,7 @@ class PluginStart {
       handshake: { ...PLUGIN_HANDSHAKE, protocolVersions: [...PLUGIN_HANDSHAKE.protocolVersions] },
       autoMtls: this.#options.autoMtls ?? true,
       startTimeoutMs: this.#startTimeoutMs,
-      checksums: definition.artifact && artifactPath ? [{ path: artifactPath, sha256: definition.artifact.digest }] : [],
+      checksums: checksumsOf(definition.artifact, artifactPath),
       logger,
       ...(this.#options.socketDir ? { socketDir: this.#options.socketDir } : {}),
       onStdout: stdout,
@@ -182,6 +182,11 @@ class PluginStart {
   #left(): number {
     return Math.max(1, this.#deadline - Date.now())
   }
+}
+
+/** An archive was checked before it was unpacked, and what lies at its path is a folder. */
+function checksumsOf(artifact: FunctionDefinition["artifact"], path: string | undefined): { path: string; sha256: string }[] {
+  return artifact && !artifact.archive && path ? [{ path, sha256: artifact.digest }] : []
 }
 
 function receiveBytesOf({ maxReceiveBytes }: plugin.DescribeResponse): number {
