@@ -5,6 +5,7 @@ import { mkdir, readdir, readFile, symlink } from "node:fs/promises"
 import { fileURLToPath } from "node:url"
 import { promisify } from "node:util"
 import { findOnPath } from "@fn/process"
+import { findPython } from "@fn/testing"
 import { afterAll, beforeAll, describe, expect, jest, test } from "@jest/globals"
 import { testEnvironment } from "./support/environment.js"
 import { type FnDev, fn, startDev } from "./support/fn.js"
@@ -33,8 +34,8 @@ afterAll(async () => {
 })
 
 /** init → deploy → invoke, by the words the command itself suggests. */
-async function greetFrom(template: string, name: string): Promise<unknown> {
-  const options = { cwd: folder.path, env: { FN_NATS_URL: dev.nats } }
+async function greetFrom(template: string, name: string, env: Readonly<Record<string, string>> = {}): Promise<unknown> {
+  const options = { cwd: folder.path, env: { FN_NATS_URL: dev.nats, ...env } }
   const made = await fn(["init", name, "--template", template], options)
   expect(made).toMatchObject({ code: 0, stdout: expect.stringContaining(`fn dev ${name}`) })
   const deployed = await fn(["deploy", name, "--json"], options)
@@ -69,6 +70,14 @@ describe("fn init", () => {
     await run("go", ["test", "./..."], go)
     expect(await readFile(folder.join("hello-go/go.mod"), "utf8")).toMatch(/\nreplace \S+ => \.\/\.fn-sdk\n$/)
     expect((await readdir(folder.join("hello-go/.fn-sdk"))).filter((file) => file.endsWith("_test.go"))).toEqual([])
+  })
+
+  test("python: a program of its own, with the packages of its SDK, whose own test passes", async () => {
+    const python = findPython()
+    if (!python) return console.warn("SKIPPED: needs grpcio: the template python (npm run setup)")
+    expect(await greetFrom("python", "hello-python", python.pipEnv)).toEqual(GREETING)
+    expect(await readdir(folder.join("hello-python"))).toEqual(expect.arrayContaining([".fn-sdk", "requirements.lock"]))
+    await run("python3", ["-m", "unittest"], { cwd: folder.join("hello-python"), env: testEnvironment(folder.path) })
   })
 
   test.each<[template: string, needs: string, ownTest: string[]]>([

@@ -21,7 +21,14 @@ export function findPython(): Python | undefined {
   if (!existsSync(`${folder}/ready`)) return undefined
   const executable = `${folder}/bin/python`
   const sdkFolder = fileURLToPath(new URL("sdk/python/src", repository))
-  const start = `import runpy, sys; sys.path.insert(0, ${JSON.stringify(sdkFolder)}); del sys.argv[0]; runpy.run_path(sys.argv[0], run_name="__main__")`
+  // As Python itself starts a program, with the SDK on the path beside the program's own folder.
+  const start = [
+    "import os, runpy, sys",
+    "del sys.argv[0]",
+    `sys.path[0:1] = [os.path.dirname(sys.argv[0]), ${JSON.stringify(sdkFolder)}]`,
+    "sys.dont_write_bytecode = True",
+    `runpy.run_path(sys.argv[0], run_name="__main__")`,
+  ].join("; ")
   const pipEnv = { PIP_NO_INDEX: "1", PIP_FIND_LINKS: `${folder}/wheels` }
   return { executable, pipEnv, sdkFolder, command: (program, ...args) => [executable, "-c", start, program, ...args] }
 }

@@ -44,6 +44,7 @@ async function call(built: BuiltFunction, folder: TemporaryFolder, data: unknown
     language: "python",
     runtime: "plugin",
     command: built.manifest.command as string[],
+    artifact: { digest: `sha256:${"0".repeat(64)}`, sizeBytes: 1, fileName: "hello.tar", executable: false, archive: true },
     config: {},
     env: {},
     timeoutMs: 10_000,
@@ -149,7 +150,7 @@ if (!python) {
       const wrong = await write("wrong", { ...SOURCES, "requirements.lock": lock, "main.py": "def handle(:\n" })
       await expect(build(folder, wrong)).rejects.toMatchObject({
         reason: "BUILD_FAILED",
-        message: expect.stringMatching(/main\.py[^]*SyntaxError/),
+        message: expect.stringMatching(/main\.py.*SyntaxError/s),
       })
     })
 

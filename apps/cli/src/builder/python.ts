@@ -6,10 +6,10 @@
 import { cp, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { basename, dirname, join, relative, resolve } from "node:path"
-import { fileURLToPath } from "node:url"
 import { FnError } from "@fn/core"
 import { findOnPath } from "@fn/process"
 import { filesToPack, packArchive } from "@fn/registry"
+import { findPythonSdk } from "../project/python-sdk.js"
 import type { BuildInput, BuiltArtifact } from "./artifact.js"
 import { BuildCache } from "./build-cache.js"
 import { digestOf, SourceDigest } from "./digest.js"
@@ -18,8 +18,6 @@ import { buildFailed, runTool, type ToolOptions } from "./run-tool.js"
 const DEFAULT_ENTRY = "main.py"
 const REQUIREMENTS = "requirements.txt"
 const LOCK = "requirements.lock"
-/** In a clone, and in the published package. */
-const SDK_SOURCES = ["../../../../sdk/python/src/fn_sdk", "../../python-sdk/fn_sdk"]
 /** What the SDK needs of others: pyproject.toml of sdk/python. */
 const SDK_REQUIREMENTS = ["cryptography>=42", "grpcio>=1.60", "protobuf>=4.25"]
 /** Folders that are no part of a program; those with a leading dot are none either. */
@@ -47,7 +45,7 @@ export async function buildPython(input: BuildInput): Promise<BuiltArtifact> {
 
   const folder = dirname(path)
   const files = await sourceFiles(folder)
-  const sdk = await findSdk(input.dir)
+  const sdk = await findPythonSdk(input.dir)
   const sources = new SourceDigest()
   sources.add("python", builtFor)
   sources.add("start", startProgram(basename(path), builtFor))
@@ -195,13 +193,6 @@ interface Resolved {
 /** What a lock says, without its comments. */
 function pinsOf(lock: string): string {
   return lock.replace(/^#.*\n?/gm, "")
-}
-
-/** The project's own copy of the SDK, or the one beside this command. */
-async function findSdk(dir: string): Promise<string> {
-  const beside = SDK_SOURCES.map((path) => fileURLToPath(new URL(path, import.meta.url)))
-  for (const candidate of [join(dir, ".fn-sdk/fn_sdk"), ...beside]) if (await isFile(join(candidate, "__init__.py"))) return candidate
-  throw FnError.of("TOOLCHAIN_MISSING", "the sources of the Python SDK are not beside this command: install @fn/cli again")
 }
 
 async function sourceFiles(folder: string): Promise<string[]> {
