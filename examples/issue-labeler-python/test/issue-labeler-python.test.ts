@@ -1,0 +1,148 @@
+import { createRequire } from "node:module"
+import { fileURLToPath } from "node:url"
+import { newId, noopLogger, type WireEvent } from "@fn/core"
+import { testFunction } from "@fn/plugin-sdk/testing"
+import { spawnChild } from "@fn/process"
+import type { FunctionDefinition } from "@fn/registry"
+import { createPluginStarter, type Instance } from "@fn/runtime"
+import { findPython, type Python } from "@fn/testing"
+import { afterAll, beforeAll, describe, expect, test } from "@jest/globals"
+import issueLabeler from "../../issue-labeler/src/index.js"
+
+/** Events that both languages get. */
+const EVENTS = process.env.CI ? 50 : 500
+
+interface Item {
+  readonly title: string
+  readonly body?: string | null
+}
+interface Payload {
+  readonly action: string
+  readonly issue?: Item
+  readonly pull_request?: Item
+  readonly comment?: { readonly body?: string }
+  readonly commits?: { readonly message: string }[]
+  readonly repository: { readonly full_name: string }
+}
+interface Hook {
+  readonly type: string
+  readonly payload: Payload
+}
+
+const examples = createRequire(import.meta.url)("@octokit/webhooks-examples") as { name: string; examples: Payload[] }[]
+const hooks: Hook[] = examples
+  .filter(({ name }) => name === "issues" || name === "pull_request")
+  .flatMap(({ name, examples }) => examples.map((payload) => ({ type: `com.github.${name}.${payload.action}`, payload })))
+/** What people wrote in any payload there is. */
+const texts = [
+  ...new Set(
+    examples.flatMap(({ examples }) =>
+      examples.flatMap(({ issue, pull_request, comment, commits }) =>
+        [
+          issue?.title,
+          issue?.body,
+          pull_request?.title,
+          pull_request?.body,
+          comment?.body,
+          ...(commits ?? []).map(({ message }) => message),
+        ].flatMap((text) => text ?? []),
+      ),
+    ),
+  ),
+]
+
+/** Each payload as it was published, then with the titles and texts of others. */
+function hookAt(index: number): Hook {
+  const { type, payload } = hooks[index % hooks.length] as Hook
+  if (index < hooks.length) return { type, payload }
+  const field = payload.pull_request ? "pull_request" : "issue"
+  const words = { title: texts[index % texts.length], body: texts[(index * 7) % texts.length] }
+  return { type, payload: { ...payload, [field]: { ...payload[field], ...words } } }
+}
+
+const python = findPython()
+const source = fileURLToPath(new URL("..", import.meta.url))
+const config = { without: ["size/M"] }
+let instance: Instance
+
+async function start(): Promise<Instance> {
+  const fn = { namespace: "default", name: "issue-labeler-python", version: "1.0.0", instance: newId() }
+  const definition: FunctionDefinition = {
+    ...fn,
+    schema: 1,
+    language: "python",
+    runtime: "plugin",
+    command: (python as Python).command(`${source}main.py`),
+    config,
+    env: {},
+    timeoutMs: 30_000,
+    concurrency: 100,
+    instances: { min: 0, max: 1 },
+    record: "failures",
+    metadata: {},
+    deployedBy: "test",
+    deployedAt: "2026-11-20T00:00:00Z",
+  }
+  const starter = createPluginStarter({ logger: noopLogger, startTimeoutMs: 30_000 })
+  return await starter.start({ fn, definition, logger: noopLogger }, new AbortController().signal)
+}
+
+async function label({ type, payload }: { type: string; payload: unknown }): Promise<WireEvent[]> {
+  const attributes = {
+    id: newId(),
+    source: "https://github.com/o/r",
+    type,
+    specversion: "1.0" as const,
+    datacontenttype: "application/json",
+  }
+  const event = { attributes, data: Buffer.from(JSON.stringify(payload)) }
+  return await instance.execute({ invocationId: newId(), attempt: 1, deadline: Date.now() + 30_000, event })
+}
+
+if (!python) {
+  test("Python and the packages of its SDK are needed", () => {
+    console.warn("SKIPPED: needs grpcio: the Python example issue-labeler-python was not run (npm run setup)")
+  })
+} else {
+  describe("R-FN-6, R-PL-3: a Python plugin on GitHub's example payloads", () => {
+    beforeAll(async () => {
+      instance = await start()
+    }, 60_000)
+    afterAll(() => instance?.close({ graceMs: 2_000 }))
+
+    test(`R-PL-3: it says the same as the TypeScript function of the same rules, for ${EVENTS} events at once`, async () => {
+      await using typescript = await testFunction(issueLabeler, { config, strict: true })
+      const sent = Array.from({ length: EVENTS }, (_, index) => hookAt(index))
+      const answers = await Promise.all(sent.map(label))
+      const labels = new Set<string>()
+      for (const [index, { type, payload }] of sent.entries()) {
+        const [expected] = await typescript.invoke({ type, source: "https://github.com/o/r", data: payload })
+        const [event, ...others] = answers[index] as WireEvent[]
+        expect(others).toEqual([])
+        const data = JSON.parse(Buffer.from(event?.data as Uint8Array).toString("utf8")) as { labels: string[] }
+        expect({ ...event?.attributes, data }).toMatchObject({ type: expected?.type, subject: expected?.subject, data: expected?.data })
+        expect(data).toEqual(expected?.data)
+        for (const name of data.labels) labels.add(name)
+      }
+      // The comparison is worth something: most rules had their say.
+      expect(labels.size).toBeGreaterThan(4)
+    }, 60_000)
+
+    test("what carries no issue fails for good, as in TypeScript", async () => {
+      await expect(label({ type: "com.github.issues.opened", payload: { zen: "Keep it logically awesome." } })).rejects.toMatchObject({
+        code: "failed_precondition",
+        reason: "NOT_AN_ISSUE",
+        retryable: false,
+      })
+      await expect(label({ type: "com.github.push", payload: {} })).rejects.toMatchObject({ reason: "TYPE_NOT_ACCEPTED" })
+    })
+
+    test("its own tests pass", async () => {
+      const args = ["-m", "unittest", "discover", "-s", "tests"]
+      const child = spawnChild({ command: python.executable, args, cwd: source, env: { PYTHONDONTWRITEBYTECODE: "1" } })
+      const output: string[] = []
+      for (const pipe of [child.stdout, child.stderr]) pipe?.on("data", (chunk: Buffer) => output.push(chunk.toString()))
+      if ((await child.exited).code !== 0) throw new Error(output.join(""))
+    })
+  })
+}
