@@ -74,26 +74,25 @@ class _Serving:
         self._handshake = handshake
         self._process_log = ProcessLog(function.name, 2)
         self._log = Logger(self._process_log.write)
-        self._ending = asyncio.Event()
         self._relay: Optional[TlsRelay] = None
 
     async def run(self) -> None:
         loop = asyncio.get_running_loop()
-        self._ending = asyncio.Event()
+        ending = asyncio.Event()
         # Ctrl-C reaches the host as well, which then ends us.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        loop.add_signal_handler(signal.SIGTERM, self._ending.set)
+        loop.add_signal_handler(signal.SIGTERM, ending.set)
         stdio = Stdio()
         server = grpc.aio.server(options=_GRPC_OPTIONS)
         functions = FunctionServer(self._function, self._log)
-        server.add_generic_rpc_handlers([functions.service(), *services(stdio, self._ending.set)])
+        server.add_generic_rpc_handlers([functions.service(), *services(stdio, ending.set)])
         line, socket_path = await self._listen(server)
         self._follow_host(socket_path)
         _write_fully(1, line)
         sys.stdout, sys.stderr = stdio.text_stream(_wire.STDOUT), stdio.text_stream(_wire.STDERR)
         self._take_logging()
 
-        await self._ending.wait()
+        await ending.wait()
         await self._finish(functions)
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
