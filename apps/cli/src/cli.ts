@@ -18,6 +18,7 @@ import { rollbackCommand } from "./commands/rollback.js"
 import { setupCommand } from "./commands/setup.js"
 import { statusCommand } from "./commands/status.js"
 import { versionsCommand } from "./commands/versions.js"
+import { shieldDashedId } from "./dashed-id.js"
 import { Exit } from "./exit.js"
 import { ExitCode, exitCodeOf } from "./exit-code.js"
 import type { Io } from "./io.js"
@@ -52,7 +53,7 @@ Exit codes:
 export async function runCli(argv: readonly string[], io: Io): Promise<number> {
   const program = createProgram(io)
   try {
-    await program.parseAsync([...argv], { from: "user" })
+    await program.parseAsync([...shieldDashedId(argv)], { from: "user" })
     return ExitCode.ok
   } catch (thrown) {
     if (thrown instanceof CommanderError) return usage(thrown, argv, io)

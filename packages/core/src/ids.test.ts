@@ -7,6 +7,8 @@ test("an id has 22 characters, is a NATS token, and does not come twice", () => 
   for (const id of ids) {
     expect(id).toHaveLength(22)
     expect(isId(id)).toBe(true)
+    // A command line would take it for an option.
+    expect(id.startsWith("-")).toBe(false)
   }
   expect(new Set(ids).size).toBe(ids.length)
 })

@@ -6,7 +6,10 @@ const ID_BYTES = 16
 const pool = new Uint8Array(ID_BYTES * 256)
 let used = pool.length
 
-/** 128 random bits as 22 base64url characters: an invocation, execution or event id. One valid NATS token. */
+/** Stands in for a `-` at the start, which a command line takes for an option. */
+const FIRST_FOR_DASH = "9"
+
+/** 128 random bits as 22 base64url characters, never with `-` in front: an invocation, execution or event id. One valid NATS token. */
 export function newId(): string {
   if (used === pool.length) {
     randomFillSync(pool)
@@ -19,5 +22,6 @@ export function newId(): string {
   }
   const last = pool[used + 15] as number
   used += ID_BYTES
+  if (text.charCodeAt(0) === 45) text = FIRST_FOR_DASH + text.slice(1)
   return text + ALPHABET[last >> 2] + ALPHABET[(last & 3) << 4]
 }
