@@ -109,6 +109,8 @@ async function start(options: DevOptions, context: Context): Promise<DevSession>
     builtins: Object.fromEntries(builtins.map(({ module, manifest }) => [`${options.namespace}/${manifest.name}`, module])),
     logger: createDevLogger(console),
     onExecution: (report) => console.execution(report, options.namespace),
+    // Who develops a receiver of results runs it here too.
+    callbacks: { allow: ["localhost:*", "127.0.0.1:*"], allowPrivate: true },
     ...(natsOptions.prefix === undefined ? {} : { subjects: { functions: natsOptions.prefix } }),
   })
   closers.push((graceMs) => runtime.drain({ graceMs }))
