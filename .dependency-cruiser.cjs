@@ -20,7 +20,6 @@ const ALLOWED = {
     "proto",
     "packages/core",
     "packages/process",
-    "packages/isolation",
     "packages/nats",
     "packages/queue",
     "packages/registry",

@@ -48,7 +48,6 @@ import { createModuleStarter } from "./instances/module/module-starter.js"
 import { createPluginStarter } from "./instances/plugin/plugin-starter.js"
 import { InstancePool } from "./instances/pool.js"
 import { createWasmStarter } from "./instances/wasm/wasm-starter.js"
-import { FunctionLauncher } from "./isolation/launcher.js"
 import { DEFAULT_LIMITS, type RuntimeLimits, type RuntimeOptions } from "./options.js"
 import { HandOverDesk } from "./overflow/hand-over-desk.js"
 import { CallOverflow } from "./overflow/overflow.js"
@@ -93,7 +92,6 @@ export class RuntimeService implements AsyncDisposable {
   readonly #logger: Logger
   readonly #instruments: Instruments
   readonly #subjects: Subjects
-  readonly #launcher: FunctionLauncher
   readonly #starters: ReadonlyMap<RuntimeKind, InstanceStarter>
   readonly #builtins: ReadonlyMap<string, FunctionModule>
   readonly #catalog: Catalog
@@ -113,7 +111,6 @@ export class RuntimeService implements AsyncDisposable {
   readonly #pools = new Set<InstancePool>()
   readonly #subscriptions: Subscription[] = []
   readonly #closing = new AbortController()
-  #isolationProblem: FnError | undefined
   #service: MicroService | undefined
   #phase: HostStatus["phase"] = "starting"
   #draining: Promise<void> | undefined
@@ -143,30 +140,19 @@ export class RuntimeService implements AsyncDisposable {
       failuresPerSecond: this.#limits.failureRecordsPerSecond,
     })
     this.#artifacts = new ArtifactCache(join(options.dataDir, "artifacts"), options.registry.artifacts)
-    this.#launcher = new FunctionLauncher(options.isolation, this.#logger)
-    const launcher = this.#launcher
     this.#starters = new Map<RuntimeKind, InstanceStarter>([
       ["builtin", createBuiltinStarter(this.#builtins)],
-      ["module", createModuleStarter({ spares: this.#limits.spares, launcher })],
-      [
-        "plugin",
-        createPluginStarter({
-          logger: this.#logger,
-          startTimeoutMs: this.#limits.pluginStartTimeoutMs,
-          socketDir: scratch.path,
-          launcher,
-        }),
-      ],
+      ["module", createModuleStarter({ spares: this.#limits.spares })],
+      ["plugin", createPluginStarter({ logger: this.#logger, startTimeoutMs: this.#limits.pluginStartTimeoutMs, socketDir: scratch.path })],
       [
         "command",
         createCommandStarter({
-          launcher,
           scratchDir: scratch.path,
           killGraceMs: this.#limits.cancelGraceMs / 2,
           maxOutputBytes: this.#limits.outputBytes,
         }),
       ],
-      ["wasm", createWasmStarter({ spares: this.#limits.spares, maxOutputBytes: this.#limits.outputBytes, launcher })],
+      ["wasm", createWasmStarter({ spares: this.#limits.spares, maxOutputBytes: this.#limits.outputBytes })],
     ])
     this.#dispatcher = new Dispatcher({
       open: (fn, version) => this.#open(fn, version),
@@ -270,7 +256,6 @@ export class RuntimeService implements AsyncDisposable {
   async start(): Promise<void> {
     const { nc, dataDir } = this.#options
     await mkdir(dataDir, { recursive: true })
-    await this.#readyIsolation()
     this.#listen(this.#subjects.status(this.host), (msg) => this.#answerStatus(msg))
     this.#listen(this.#subjects.health(this.host), (msg) => this.#answerHealth(msg))
     this.#listen(this.#subjects.cancelAll, (msg) => this.#cancel(msg))
@@ -315,14 +300,6 @@ export class RuntimeService implements AsyncDisposable {
     return this.drain()
   }
 
-  /** Before the first function is looked at: what cannot be run here is not served here, so that other hosts get its calls. */
-  async #readyIsolation(): Promise<void> {
-    if (this.#launcher.policy.name === "dev")
-      return this.#logger.info("functions run as processes of this user unless they ask for more", { policy: "dev" })
-    this.#isolationProblem = await this.#launcher.problem()
-    if (this.#isolationProblem) this.#logger.error("no function can be isolated here", { reason: this.#isolationProblem.message })
-  }
-
   async #drain(graceMs: number): Promise<void> {
     if (this.#phase === "closed") return
     this.#enter("draining")
@@ -353,7 +330,6 @@ export class RuntimeService implements AsyncDisposable {
     this.#outbox.close()
     await Promise.all([...this.#pools].map((pool) => pool.close()))
     await Promise.all([...this.#starters.values()].map((starter) => starter.close()))
-    await this.#launcher.close()
     if (!this.#options.nc.isClosed()) {
       this.#report("closed")
       for (const subscription of this.#subscriptions) subscription.unsubscribe()
@@ -392,7 +368,6 @@ export class RuntimeService implements AsyncDisposable {
   }
 
   #refusal(record: FunctionRecord): FnError | undefined {
-    if (record.runtime !== "builtin" && this.#isolationProblem) return this.#isolationProblem
     if (!this.#starters.has(record.runtime))
       return FnError.of("RUNTIME_UNSUPPORTED", `this host does not run functions of kind ${record.runtime}`)
     const key = `${record.namespace}/${record.name}`
