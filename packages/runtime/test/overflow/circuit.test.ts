@@ -101,7 +101,7 @@ describe("R-IV-8: a version that does not work on a host", () => {
       new Promise<undefined>((resolve) => signal.addEventListener("abort", () => resolve(undefined)))
     const a = await hosts.start("a", { hang }, { limits: { circuit: { failures: 3, initialMs: 60_000, maxMs: 60_000 } } })
     await hosts.deploy("hang", { timeoutMs: 100 })
-    const replies = Array.from({ length: 3 }, () => callOn(hosts.nc, "function.js.hang", { "Fn-Timeout-Ms": "150" }).reply)
+    const replies = Array.from({ length: 3 }, () => callOn(hosts.nc, "function.js.hang", { "Fn-Timeout-Ms": "800" }).reply)
     for (const reply of replies) expect(failure(await reply)).toBe("deadline_exceeded FUNCTION_TIMEOUT")
     expect(statusOf(a).circuit).toMatchObject({ phase: "open", error: { reason: "FUNCTION_TIMEOUT" } })
   }, 30_000)
