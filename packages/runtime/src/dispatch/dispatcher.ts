@@ -289,8 +289,9 @@ export class Dispatcher {
 
   #succeeded(open: OpenVersion, pooled: PooledInstance, call: Call, startedAt: number, events: WireEvent[]): void {
     open.pool.succeeded()
-    open.breaker.succeeded()
     if (!call.answered) {
+      // What lets go once its time is up has not succeeded.
+      open.breaker.succeeded()
       const durationMs = performance.now() - startedAt
       this.#forget(call)
       open.pool.stats.executed(durationMs)
