@@ -93,9 +93,13 @@ function refuseWhatIsNotKept({ level, acceptSoft }: LaunchOptions, grades: Level
     return [{ guarantee, wanted: acceptSoft?.includes(guarantee) ? "soft" : "hard", available: grade, mechanism, reason: reason ?? "" }]
   })
   if (unavailable.length === 0) return
-  const sentences = unavailable.map(({ guarantee, available, mechanism, reason }) =>
-    available === "absent" ? `${guarantee}: ${reason}` : `${guarantee} only softly by ${mechanism}: ${reason}`,
-  )
+  // One mechanism that does not work takes several guarantees with it.
+  const byReason = new Map<string, string[]>()
+  for (const { guarantee, available, mechanism, reason } of unavailable) {
+    const why = available === "absent" ? reason : `only softly by ${mechanism}, ${reason}`
+    byReason.set(why, [...(byReason.get(why) ?? []), guarantee])
+  }
+  const sentences = [...byReason].map(([why, guarantees]) => `${guarantees.join(", ")}: ${why}`)
   throw FnError.of("ISOLATION_UNAVAILABLE", `this host cannot enforce at level ${level}: ${sentences.join("; ")}`, {
     details: { level, unavailable },
   })
