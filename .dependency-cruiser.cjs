@@ -20,6 +20,7 @@ const ALLOWED = {
     "proto",
     "packages/core",
     "packages/process",
+    "packages/isolation",
     "packages/nats",
     "packages/queue",
     "packages/registry",

@@ -8,6 +8,8 @@ import type { FunctionIdentity } from "./handler.js"
 export interface LoadRequest {
   /** Absolute path of the bundle (ES module). */
   readonly path: string
+  /** The bundle itself, for a process that cannot see the host's files: it writes it to `path` first. */
+  readonly source?: string
   readonly fn: FunctionIdentity
   readonly config: Readonly<Record<string, unknown>>
   readonly env: Readonly<Record<string, string>>

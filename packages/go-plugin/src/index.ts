@@ -6,7 +6,7 @@ export { parseReattachConfig, type ReattachConfig } from "./handshake/reattach.j
 export { type AttachOptions, attachPlugin } from "./host/attach.js"
 export type { PinnedFile } from "./host/checksum.js"
 export { resolveExecutable } from "./host/executable.js"
-export { DEFAULT_START_TIMEOUT_MS, type LaunchOptions, launchPlugin } from "./host/launch.js"
+export { DEFAULT_START_TIMEOUT_MS, type LaunchOptions, launchPlugin, type PluginProgram, type StartedPlugin } from "./host/launch.js"
 export type { CloseOptions, PluginProcess } from "./host/plugin-process.js"
 export { formatHclogLine, type HclogEntry, HclogReader, type PluginLogLine } from "./log/hclog.js"
 export { createHclogLogger, type HclogLoggerOptions } from "./log/hclog-logger.js"

@@ -6,6 +6,7 @@
  * counts it.
  */
 import type { ChildProcess } from "node:child_process"
+import { constants } from "node:os"
 import type { Readable, Writable } from "node:stream"
 import { setTimeout as delay } from "node:timers/promises"
 import { FnError, type Reason } from "@fn/core"
@@ -50,9 +51,12 @@ const DEFAULT_GRACE_MS = 2_000
 /** How long the kernel may take to end what was killed. */
 const END_MS = 10_000
 const WATCH_EVERY_MS = 100
+const SIGNALS = new Map(Object.entries(constants.signals).map(([name, number]) => [number, name as NodeJS.Signals]))
 
 export class RunningProcess implements IsolatedProcess {
+  readonly exited: Promise<ExitInfo>
   readonly ended: Promise<ProcessEnd>
+  exit: ExitInfo | undefined
   readonly #started: StartedChild
   readonly #watch: NodeJS.Timeout | undefined
   #closing: CloseOptions | undefined
@@ -60,7 +64,8 @@ export class RunningProcess implements IsolatedProcess {
   constructor(started: StartedChild) {
     this.#started = started
     this.#watch = this.#watchCpuTime()
-    this.ended = started.child.exited.then((exit) => this.#settle(exit))
+    this.exited = started.child.exited.then((exit) => this.#translate(exit))
+    this.ended = this.exited.then((exit) => this.#settle(exit))
     this.ended.catch(() => undefined) // whoever closes it hears of it
   }
 
@@ -81,12 +86,6 @@ export class RunningProcess implements IsolatedProcess {
   }
   get process(): ChildProcess {
     return this.#started.child.process
-  }
-  get exited(): Promise<ExitInfo> {
-    return this.#started.child.exited
-  }
-  get exit(): ExitInfo | undefined {
-    return this.#started.child.exit
   }
 
   usage(): Promise<Usage> {
@@ -147,6 +146,13 @@ export class RunningProcess implements IsolatedProcess {
     else child.kill("SIGKILL")
     await group?.end(END_MS)
     if (!this.exit) child.kill("SIGKILL")
+  }
+
+  /** bubblewrap ends as a shell does, with 128 and the number of the signal that ended the command. */
+  #translate(exit: ExitInfo): ExitInfo {
+    const signal = this.#started.sandbox && exit.code !== null ? SIGNALS.get(exit.code - 128) : undefined
+    this.exit = signal === undefined ? exit : { code: null, signal }
+    return this.exit
   }
 
   async #settle(exit: ExitInfo): Promise<ProcessEnd> {

@@ -28,6 +28,11 @@ export interface Isolation extends AsyncDisposable {
    */
   launch(options: LaunchOptions): Promise<IsolatedProcess>
   /**
+   * Whether {@link launch} would refuse this: asks nothing of the system.
+   * @throws {FnError} ISOLATION_UNAVAILABLE, INVALID_REQUEST
+   */
+  check(options: LaunchOptions): void
+  /**
    * Where children can read `path`: as it is, or a copy made once, where their own users could not reach it. Give the result to `launch`.
    * Only for what never changes, such as artifacts by their digest.
    */
@@ -72,6 +77,10 @@ class LocalIsolation implements Isolation {
     } finally {
       this.#starting.delete(starting)
     }
+  }
+
+  check(options: LaunchOptions): void {
+    planLaunch(options, this.report.grades[options.level])
   }
 
   reach(path: string): Promise<string> {

@@ -30,7 +30,7 @@ export interface EndFacts {
   readonly softMemory: boolean
 }
 
-/** SIGABRT and SIGSEGV, as programs without memory end, and SIGKILL; as shells and bubblewrap report them. */
+/** SIGABRT and SIGSEGV, as programs without memory end, and SIGKILL; and as shells report them. */
 const OUT_OF_MEMORY_CODES = [134, 139, 137]
 const OUT_OF_MEMORY_SIGNALS = ["SIGABRT", "SIGSEGV", "SIGKILL"]
 

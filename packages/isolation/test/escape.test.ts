@@ -219,7 +219,7 @@ call("AF_UNIX", 41, 1, 1, 0)`
     const { stdout, end } = await runShell(host, 'exec /usr/bin/python3 -I -S -c "$PROGRAM"', {
       env: { PROGRAM: script, PATH: "/usr/bin" },
     })
-    expect([stdout, end.exit.code]).toEqual(["", 128 + 31])
+    expect([stdout, end.exit.signal]).toEqual(["", "SIGSYS"])
   })
 
   test("no mount, no new namespace, no other root, no other user", async () => {

@@ -1,5 +1,6 @@
 import { checkLanguage, checkName, checkNamespace, checkVersion, FnError, LANGUAGES, messageOf, RUNTIMES, type RuntimeKind } from "@fn/core"
 import { z } from "zod"
+import { type IsolationLevel, isolationManifestSchema, storedIsolationSchema } from "./isolation.js"
 
 /** A zod string that one of core's checks must pass. */
 function checked(check: (value: string) => string): z.ZodString {
@@ -49,11 +50,6 @@ const queueShape = {
 }
 /** Settings of the queue as `fn.yaml` and a host's configuration give them. Unknown keys fail. */
 export const queueSettingsSchema = z.strictObject(queueShape)
-const isolationSchema = z.strictObject({
-  level: z.enum(["none", "process", "sandbox", "wasm"]).optional(),
-  network: z.unknown().optional(),
-  files: z.unknown().optional(),
-})
 
 /** What `fn.yaml` may say. Unknown keys fail. What it says but this release cannot do is refused at deploy, not here. */
 export const functionManifestSchema = z.strictObject({
@@ -83,9 +79,10 @@ export const functionManifestSchema = z.strictObject({
   /** Instances per host. */
   instances: instancesSchema.optional(),
   memoryMb: z.int().min(16).max(1_048_576).optional(),
-  cpu: z.number().positive().optional(),
-  pids: z.int().min(1).optional(),
-  isolation: isolationSchema.optional(),
+  cpu: z.number().min(0.01).max(1024).optional(),
+  /** Processes and threads. With fewer, Node hangs silently instead of failing. */
+  pids: z.int().min(16).max(1_000_000).optional(),
+  isolation: isolationManifestSchema.optional(),
   retry: retrySchema.optional(),
   /** How its invocations wait; what is not said here the hosts' configuration says. */
   queue: queueSettingsSchema.optional(),
@@ -160,11 +157,12 @@ export interface FunctionDefinition {
   timeoutMs: number
   concurrency: number
   instances: { min: number; max: number }
-  /** Heap limit of a module's process; linear memory of a WebAssembly module. */
+  /** What the function may use; of a WebAssembly module its linear memory, of a module on a host of policy `dev` its heap. */
   memoryMb?: number | undefined
   cpu?: number | undefined
   pids?: number | undefined
-  isolation?: { level?: "none" | "process" | "sandbox" | "wasm" | undefined; network?: unknown; files?: unknown } | undefined
+  /** Read it with {@link isolationRequest}. */
+  isolation?: { level?: IsolationLevel | undefined; network?: unknown; files?: unknown } | undefined
   retry?: RetryPolicy | undefined
   queue?: QueueSettings | undefined
   accepts?: string[] | undefined
@@ -253,7 +251,7 @@ export const functionDefinitionSchema = z.looseObject({
   memoryMb: z.int().min(1).optional(),
   cpu: z.number().positive().optional(),
   pids: z.int().min(1).optional(),
-  isolation: z.looseObject(isolationSchema.shape).optional(),
+  isolation: storedIsolationSchema.optional(),
   retry: z
     .looseObject({
       attempts: z.int().min(1),

@@ -43,6 +43,8 @@ export function draftDefinition(manifest: FunctionManifest, options: DraftOption
     concurrency: manifest.concurrency ?? DEFAULT_CONCURRENCY[manifest.runtime],
     instances: { min, max: manifest.instances?.max ?? Math.max(1, min) },
     memoryMb,
+    cpu: manifest.cpu,
+    pids: manifest.pids,
     isolation: manifest.isolation,
     retry: manifest.retry && { ...DEFAULT_RETRY, ...withoutUndefined(manifest.retry) },
     queue: manifest.queue && withoutUndefined(manifest.queue),
@@ -95,20 +97,18 @@ function refuseMisplaced({ runtime, stdin, concurrency = 1 }: FunctionManifest):
     throw FnError.of("INVALID_DEFINITION", "concurrency: an instance of a wasm function runs one execution at a time; raise instances.max")
 }
 
-function unenforceable(manifest: FunctionManifest): string[] {
-  const { runtime, isolation } = manifest
+/** What no host could ever keep; what one host cannot, another may. */
+function unenforceable({ runtime, isolation = {}, memoryMb, cpu, pids }: FunctionManifest): string[] {
+  const { level, network, files } = isolation
   const reasons: string[] = []
-  const level = isolation?.level
-  if (level === "sandbox") reasons.push("isolation.level: sandbox is not available in this release")
   if (level === "wasm" && runtime !== "wasm") reasons.push(`isolation.level: only wasm functions can have the level wasm, not a ${runtime}`)
-  if (level === "process" && runtime === "builtin") reasons.push("isolation.level: a builtin runs inside the host's own process")
-  if (isolation?.network !== undefined) reasons.push("isolation.network: network access cannot be restricted in this release")
-  if (isolation?.files !== undefined) reasons.push("isolation.files: file access cannot be restricted in this release")
-  if (manifest.cpu !== undefined) reasons.push("cpu: processor time cannot be limited in this release")
-  if (manifest.pids !== undefined) reasons.push("pids: the number of processes cannot be limited in this release")
-  if (manifest.memoryMb !== undefined && runtime !== "module" && runtime !== "wasm") {
-    reasons.push(`memoryMb: only the memory of a module or wasm function can be limited in this release, not of a ${runtime}`)
-  }
+  if (level === "sandbox" && runtime === "wasm") reasons.push("isolation.level: a wasm function reaches nothing; its level is wasm")
+  if (runtime === "wasm" && ((network !== undefined && network !== "none") || (files?.length ?? 0) > 0))
+    reasons.push("isolation: a wasm function has neither network nor files")
+  if (runtime !== "builtin") return reasons
+  if (level !== undefined && level !== "none") reasons.push("isolation.level: a builtin runs inside the host's own process")
+  for (const [setting, value] of Object.entries({ "isolation.network": network, "isolation.files": files, memoryMb, cpu, pids }))
+    if (value !== undefined) reasons.push(`${setting}: a builtin runs inside the host's own process`)
   return reasons
 }
 

@@ -4,7 +4,14 @@ import { join } from "node:path"
 import type { FnError } from "@fn/core"
 import { tempDir, until } from "@fn/testing"
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals"
-import { commandLine, type DeployProgress, type FunctionChange, type FunctionManifest, type Registry } from "../src/index.js"
+import {
+  commandLine,
+  type DeployProgress,
+  type FunctionChange,
+  type FunctionManifest,
+  isolationRequest,
+  type Registry,
+} from "../src/index.js"
 
 /** A registry for the tests of one file, empty at first. */
 export interface ContractTarget extends AsyncDisposable {
@@ -166,12 +173,21 @@ export function describeRegistryContract(name: string, open: () => Promise<Contr
     test.each<[string, Partial<FunctionManifest>, string, string]>([
       ["secrets", { secrets: { token: "x" } }, "FEATURE_UNSUPPORTED", "secrets"],
       ["http", { http: { path: "/" } }, "FEATURE_UNSUPPORTED", "http"],
-      ["a sandbox", { isolation: { level: "sandbox" } }, "ISOLATION_UNAVAILABLE", "isolation.level"],
-      ["network limits", { isolation: { network: "none" } }, "ISOLATION_UNAVAILABLE", "isolation.network"],
-      ["file limits", { isolation: { files: [] } }, "ISOLATION_UNAVAILABLE", "isolation.files"],
-      ["cpu", { cpu: 0.5 }, "ISOLATION_UNAVAILABLE", "cpu"],
-      ["pids", { pids: 4 }, "ISOLATION_UNAVAILABLE", "pids"],
-      ["memory of a plugin", { runtime: "plugin", memoryMb: 64 }, "ISOLATION_UNAVAILABLE", "memoryMb"],
+      [
+        "a sandbox for WebAssembly",
+        { runtime: "wasm", language: "rust", isolation: { level: "sandbox" } },
+        "ISOLATION_UNAVAILABLE",
+        "level",
+      ],
+      [
+        "a network for WebAssembly",
+        { runtime: "wasm", language: "rust", isolation: { network: "full" } },
+        "ISOLATION_UNAVAILABLE",
+        "network",
+      ],
+      ["memory of a builtin", { runtime: "builtin", memoryMb: 64 }, "ISOLATION_UNAVAILABLE", "memoryMb"],
+      ["the processes of a builtin", { runtime: "builtin", pids: 64 }, "ISOLATION_UNAVAILABLE", "pids"],
+      ["a sandbox for a builtin", { runtime: "builtin", isolation: { level: "sandbox" } }, "ISOLATION_UNAVAILABLE", "isolation.level"],
     ])("R-PL-6: %s is refused by name, not ignored", async (_, overrides, reason, named) => {
       const wanted = manifest(overrides)
       const refusal = deploy(wanted)
@@ -208,10 +224,13 @@ export function describeRegistryContract(name: string, open: () => Promise<Contr
       expect(await registry.getDefinition(ref(wanted))).toMatchObject({ memoryMb: 32 })
     })
 
-    test("a module's memoryMb and process isolation are accepted", async () => {
-      const wanted = manifest({ memoryMb: 64, isolation: { level: "process" } })
+    test("R-PL-6: limits, network and files are stored as they are asked for: each host says itself what it can keep", async () => {
+      const isolation = { level: "sandbox" as const, network: ["api.example.com:443"], files: [{ path: "/srv/models", at: "/models" }] }
+      const wanted = manifest({ runtime: "plugin", memoryMb: 64, cpu: 0.5, pids: 32, isolation })
       await deploy(wanted)
-      expect(await registry.getDefinition(ref(wanted))).toMatchObject({ memoryMb: 64, isolation: { level: "process" } })
+      const definition = await registry.getDefinition(ref(wanted))
+      expect(definition).toMatchObject({ memoryMb: 64, cpu: 0.5, pids: 32 })
+      expect(isolationRequest(definition)).toEqual(isolation)
     })
 
     test("R-IV-7: retry policy and queue settings are stored, the active version's maxPending in the record too", async () => {

@@ -6,6 +6,7 @@ export type { Execution, Instance, InstanceSpec, InstanceStarter } from "./insta
 export { createPluginStarter, type PluginStarterOptions } from "./instances/plugin/plugin-starter.js"
 export { checkWasm } from "./instances/wasm/wasm-module.js"
 export { createWasmStarter, type WasmStarterOptions } from "./instances/wasm/wasm-starter.js"
+export type { IsolationSettings } from "./isolation/policy.js"
 export { DEFAULT_LIMITS, type QueueRuntimeOptions, type RuntimeLimits, type RuntimeOptions } from "./options.js"
 export type { QueueDefaults } from "./queue/settings.js"
 export { RuntimeService, startRuntime } from "./runtime-service.js"

@@ -6,6 +6,7 @@ import type { CallbackRetry } from "./callbacks/response-codes.js"
 import type { CircuitOptions } from "./dispatch/circuit-breaker.js"
 import type { ExecutionReport } from "./dispatch/dispatcher.js"
 import type { BackoffOptions } from "./instances/pool.js"
+import type { IsolationSettings } from "./isolation/policy.js"
 import type { QueueDefaults } from "./queue/settings.js"
 
 /** Options of {@link import("./runtime-service.js").startRuntime}. */
@@ -32,6 +33,8 @@ export interface RuntimeOptions {
   readonly callbacks?: CallbackOptions
   /** How this host works on the durable queue; false: not at all. Default: it does, with the settings functions ask for. */
   readonly queue?: QueueRuntimeOptions | false
+  /** How the processes of functions are isolated. Default: policy `dev`, as plain processes unless a function asks for more. */
+  readonly isolation?: IsolationSettings
   /** JetStream domain, from a leaf node. */
   readonly jsDomain?: string
 }

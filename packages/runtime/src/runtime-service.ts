@@ -48,6 +48,7 @@ import { createModuleStarter } from "./instances/module/module-starter.js"
 import { createPluginStarter } from "./instances/plugin/plugin-starter.js"
 import { InstancePool } from "./instances/pool.js"
 import { createWasmStarter } from "./instances/wasm/wasm-starter.js"
+import { FunctionLauncher } from "./isolation/launcher.js"
 import { DEFAULT_LIMITS, type RuntimeLimits, type RuntimeOptions } from "./options.js"
 import { HandOverDesk } from "./overflow/hand-over-desk.js"
 import { CallOverflow } from "./overflow/overflow.js"
@@ -92,6 +93,7 @@ export class RuntimeService implements AsyncDisposable {
   readonly #logger: Logger
   readonly #instruments: Instruments
   readonly #subjects: Subjects
+  readonly #launcher: FunctionLauncher
   readonly #starters: ReadonlyMap<RuntimeKind, InstanceStarter>
   readonly #builtins: ReadonlyMap<string, FunctionModule>
   readonly #catalog: Catalog
@@ -111,6 +113,7 @@ export class RuntimeService implements AsyncDisposable {
   readonly #pools = new Set<InstancePool>()
   readonly #subscriptions: Subscription[] = []
   readonly #closing = new AbortController()
+  #isolationProblem: FnError | undefined
   #service: MicroService | undefined
   #phase: HostStatus["phase"] = "starting"
   #draining: Promise<void> | undefined
@@ -140,19 +143,30 @@ export class RuntimeService implements AsyncDisposable {
       failuresPerSecond: this.#limits.failureRecordsPerSecond,
     })
     this.#artifacts = new ArtifactCache(join(options.dataDir, "artifacts"), options.registry.artifacts)
+    this.#launcher = new FunctionLauncher(options.isolation, this.#logger)
+    const launcher = this.#launcher
     this.#starters = new Map<RuntimeKind, InstanceStarter>([
       ["builtin", createBuiltinStarter(this.#builtins)],
-      ["module", createModuleStarter({ spares: this.#limits.spares })],
-      ["plugin", createPluginStarter({ logger: this.#logger, startTimeoutMs: this.#limits.pluginStartTimeoutMs, socketDir: scratch.path })],
+      ["module", createModuleStarter({ spares: this.#limits.spares, launcher })],
+      [
+        "plugin",
+        createPluginStarter({
+          logger: this.#logger,
+          startTimeoutMs: this.#limits.pluginStartTimeoutMs,
+          socketDir: scratch.path,
+          launcher,
+        }),
+      ],
       [
         "command",
         createCommandStarter({
+          launcher,
           scratchDir: scratch.path,
           killGraceMs: this.#limits.cancelGraceMs / 2,
           maxOutputBytes: this.#limits.outputBytes,
         }),
       ],
-      ["wasm", createWasmStarter({ spares: this.#limits.spares, maxOutputBytes: this.#limits.outputBytes })],
+      ["wasm", createWasmStarter({ spares: this.#limits.spares, maxOutputBytes: this.#limits.outputBytes, launcher })],
     ])
     this.#dispatcher = new Dispatcher({
       open: (fn, version) => this.#open(fn, version),
@@ -256,6 +270,7 @@ export class RuntimeService implements AsyncDisposable {
   async start(): Promise<void> {
     const { nc, dataDir } = this.#options
     await mkdir(dataDir, { recursive: true })
+    await this.#readyIsolation()
     this.#listen(this.#subjects.status(this.host), (msg) => this.#answerStatus(msg))
     this.#listen(this.#subjects.health(this.host), (msg) => this.#answerHealth(msg))
     this.#listen(this.#subjects.cancelAll, (msg) => this.#cancel(msg))
@@ -300,6 +315,14 @@ export class RuntimeService implements AsyncDisposable {
     return this.drain()
   }
 
+  /** Before the first function is looked at: what cannot be run here is not served here, so that other hosts get its calls. */
+  async #readyIsolation(): Promise<void> {
+    if (this.#launcher.policy.name === "dev")
+      return this.#logger.info("functions run as processes of this user unless they ask for more", { policy: "dev" })
+    this.#isolationProblem = await this.#launcher.problem()
+    if (this.#isolationProblem) this.#logger.error("no function can be isolated here", { reason: this.#isolationProblem.message })
+  }
+
   async #drain(graceMs: number): Promise<void> {
     if (this.#phase === "closed") return
     this.#enter("draining")
@@ -330,6 +353,7 @@ export class RuntimeService implements AsyncDisposable {
     this.#outbox.close()
     await Promise.all([...this.#pools].map((pool) => pool.close()))
     await Promise.all([...this.#starters.values()].map((starter) => starter.close()))
+    await this.#launcher.close()
     if (!this.#options.nc.isClosed()) {
       this.#report("closed")
       for (const subscription of this.#subscriptions) subscription.unsubscribe()
@@ -368,6 +392,7 @@ export class RuntimeService implements AsyncDisposable {
   }
 
   #refusal(record: FunctionRecord): FnError | undefined {
+    if (record.runtime !== "builtin" && this.#isolationProblem) return this.#isolationProblem
     if (!this.#starters.has(record.runtime))
       return FnError.of("RUNTIME_UNSUPPORTED", `this host does not run functions of kind ${record.runtime}`)
     const key = `${record.namespace}/${record.name}`

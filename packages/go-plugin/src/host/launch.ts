@@ -11,7 +11,7 @@ import { FnError, type Logger, messageOf, noopLogger, type Reason } from "@fn/co
 import { type Child, describeExit, type ExitInfo, spawnChild } from "@fn/process"
 import type { ChannelCredentials } from "@grpc/grpc-js"
 import { pluginEnvironment } from "../handshake/environment.js"
-import type { Handshake } from "../handshake/handshake.js"
+import type { Handshake, PluginAddress } from "../handshake/handshake.js"
 import { type HandshakeLine, parseHandshakeLine } from "../handshake/line.js"
 import { StderrLog } from "../log/stderr-log.js"
 import { type Certificate, createCertificate } from "../tls/certificate.js"
@@ -48,6 +48,11 @@ export interface LaunchOptions {
   readonly checksums?: readonly PinnedFile[]
   /** Folder for the unix sockets of both sides. Default: the system's temporary one. */
   readonly socketDir?: string
+  /**
+   * Starts the program some other way than as a plain child: in a sandbox, in a container. Given what would be spawned; resolves with the child and
+   * with where what it announces is for us. `command` is then taken as it is.
+   */
+  readonly start?: (program: PluginProgram) => Promise<StartedPlugin>
   /** Gets the plugin's own log, parsed, with its levels. */
   readonly logger?: Logger
   /** What the plugin's program prints: cut anywhere, also inside a character. */
@@ -55,6 +60,23 @@ export interface LaunchOptions {
   readonly onStderr?: (bytes: Buffer) => void
   /** Ends the start; of no effect afterwards. */
   readonly signal?: AbortSignal
+}
+
+/** What would be spawned. */
+export interface PluginProgram {
+  readonly command: string
+  readonly args: readonly string[]
+  /** All of it, the protocol's variables included. */
+  readonly env: Readonly<Record<string, string>>
+  readonly cwd?: string | undefined
+}
+
+/** A plugin that was started by its host's own means. */
+export interface StartedPlugin {
+  /** With pipes for stdout and stderr. */
+  readonly child: Child
+  /** Where an address that the plugin announces is for us. May throw BAD_HANDSHAKE. Default: where it says. */
+  readonly translate?: (address: PluginAddress) => PluginAddress
 }
 
 /** go-plugin's own default. */
@@ -67,21 +89,28 @@ export const DEFAULT_START_TIMEOUT_MS = 60_000
 export async function launchPlugin(options: LaunchOptions): Promise<PluginProcess> {
   refuseIfAborted(options.signal)
   if (options.handshake.protocolVersions.length === 0) throw FnError.of("INVALID_REQUEST", "the handshake names no protocol version")
-  const path = resolveExecutable(options.command, { cwd: options.cwd, path: options.env?.PATH })
+  const path = options.start ? options.command : resolveExecutable(options.command, { cwd: options.cwd, path: options.env?.PATH })
   await verifyChecksums(options.checksums ?? [])
   refuseIfAborted(options.signal)
   const certificate = (options.autoMtls ?? !options.credentials) ? createCertificate() : undefined
-  return await startLaunch(options, path, certificate).run()
+  const program = {
+    command: path,
+    args: options.args ?? [],
+    env: environmentOf(options, certificate),
+    ...(options.cwd ? { cwd: options.cwd } : {}),
+  }
+  const started = options.start ? await options.start(program) : spawnPlugin(program)
+  return await new Launch(options, path, certificate, started).run()
 }
 
-function startLaunch(options: LaunchOptions, path: string, certificate: Certificate | undefined): Launch {
-  if (options.cwd !== undefined && !existsSync(options.cwd))
-    throw FnError.of("INVALID_REQUEST", `the plugin's folder ${options.cwd} does not exist`)
+function spawnPlugin(program: PluginProgram): StartedPlugin {
+  const { command, args, env, cwd } = program
+  if (cwd !== undefined && !existsSync(cwd)) throw FnError.of("INVALID_REQUEST", `the plugin's folder ${cwd} does not exist`)
   try {
-    return new Launch(options, path, certificate)
+    return { child: spawnChild({ command, args, env, ...(cwd ? { cwd } : {}) }) }
   } catch (cause) {
     // Node refuses some command lines itself: a NUL in an argument, more arguments than the kernel takes.
-    throw FnError.of("PLUGIN_NOT_EXECUTABLE", `${path} cannot be started: ${messageOf(cause)}`, { cause })
+    throw FnError.of("PLUGIN_NOT_EXECUTABLE", `${command} cannot be started: ${messageOf(cause)}`, { cause })
   }
 }
 
@@ -91,23 +120,20 @@ class Launch {
   readonly #certificate: Certificate | undefined
   readonly #logger: Logger
   readonly #child: Child
+  readonly #translate: StartedPlugin["translate"]
   readonly #stderr: StderrLog
   readonly #firstLine: FirstLine
   #line: HandshakeLine | undefined
   #connection: PluginConnection | undefined
 
-  constructor(options: LaunchOptions, path: string, certificate: Certificate | undefined) {
+  constructor(options: LaunchOptions, path: string, certificate: Certificate | undefined, started: StartedPlugin) {
     this.#options = options
     this.#path = path
     this.#certificate = certificate
     this.#logger = (options.logger ?? noopLogger).child({ plugin: basename(path) })
     this.#stderr = new StderrLog(this.#logger)
-    this.#child = spawnChild({
-      command: path,
-      args: options.args ?? [],
-      env: this.#environment(),
-      ...(options.cwd ? { cwd: options.cwd } : {}),
-    })
+    this.#child = started.child
+    this.#translate = started.translate
     const forget = onProcessExit(() => this.#endNow())
     void this.#child.exited.then(forget)
     this.#firstLine = readFirstLine(stream(this.#child.stdout))
@@ -119,7 +145,8 @@ class Launch {
     const watch = startWatch(this.#options.startTimeoutMs ?? DEFAULT_START_TIMEOUT_MS, this.#options.signal)
     try {
       const line = await watch.race(Promise.race([this.#firstLine.line, this.#exitedEarly()]))
-      this.#line = parseHandshakeLine(line)
+      const announced = parseHandshakeLine(line)
+      this.#line = { ...announced, ...this.#translate?.(announced) }
       this.#checkVersion(this.#line)
       this.#connection = this.#connect(this.#line)
       await watch.race(this.#connection.ready(watch.leftMs()))
@@ -153,18 +180,6 @@ class Launch {
       drained: () => outputDrained(child),
       stderrTail: () => this.#stderr.tail(),
     }
-  }
-
-  #environment(): Record<string, string> {
-    const { handshake, env, inheritEnv, socketDir } = this.#options
-    return pluginEnvironment({
-      handshake,
-      from: process.env,
-      ...(env ? { env } : {}),
-      ...(inheritEnv === undefined ? {} : { inherit: inheritEnv }),
-      ...(socketDir ? { socketDir } : {}),
-      ...(this.#certificate ? { clientCertificatePem: this.#certificate.certPem } : {}),
-    })
   }
 
   #checkVersion({ protocolVersion }: HandshakeLine): void {
@@ -243,6 +258,20 @@ class Launch {
     ]
     return FnError.of(reason as Reason, hints.join("; "))
   }
+}
+
+function environmentOf(
+  { handshake, env, inheritEnv, socketDir }: LaunchOptions,
+  certificate: Certificate | undefined,
+): Record<string, string> {
+  return pluginEnvironment({
+    handshake,
+    from: process.env,
+    ...(env ? { env } : {}),
+    ...(inheritEnv === undefined ? {} : { inherit: inheritEnv }),
+    ...(socketDir ? { socketDir } : {}),
+    ...(certificate ? { clientCertificatePem: certificate.certPem } : {}),
+  })
 }
 
 function refuseIfAborted(signal: AbortSignal | undefined): void {

@@ -4,7 +4,9 @@
  * Phases: waiting (a spare) → loading → ready → closing. It is bundled into one file at build time, with no NATS and no gRPC in it:
  * what is not loaded does not slow the start. It ends when descriptor 3 closes, which is when its host is gone.
  */
+import { mkdir, writeFile } from "node:fs/promises"
 import { Socket } from "node:net"
+import { dirname } from "node:path"
 import { pathToFileURL } from "node:url"
 import {
   CreditWindow,
@@ -68,9 +70,15 @@ process.on("uncaughtException", crash)
 process.on("unhandledRejection", crash)
 writer.write(FrameKind.ready, 0, [])
 
+async function put(path: string, source: string): Promise<void> {
+  await mkdir(dirname(path), { recursive: true })
+  await writeFile(path, source)
+}
+
 async function load(request: LoadRequest): Promise<void> {
   try {
     Object.assign(process.env, request.env)
+    if (request.source !== undefined) await put(request.path, request.source)
     const module = functionFromExports((await import(pathToFileURL(request.path).href)) as Record<string, unknown>)
     await initialize(module, request)
     loaded = { module, fn: request.fn, config: request.config }

@@ -132,16 +132,6 @@ describe("R-PL-5, R-PL-6: a command's surroundings", () => {
     expect(existsSync(where)).toBe(false)
     expect(readdirSync("/").length).toBeGreaterThan(3)
   })
-
-  test.each([
-    ["level sandbox", { isolation: { level: "sandbox" } }],
-    ["memoryMb", { memoryMb: 64 }],
-    ["cpu", { cpu: 1 }],
-  ])("%s is refused, not ignored", async (_, manifest) => {
-    await expect(host.deployScript(`refused${++names}`, "true", manifest as object)).rejects.toMatchObject({
-      reason: "ISOLATION_UNAVAILABLE",
-    })
-  })
 })
 
 describe("R-FN-1: what a command writes is its events", () => {

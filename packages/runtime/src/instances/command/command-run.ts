@@ -10,7 +10,9 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import type { Readable } from "node:stream"
 import { FnError, functionSource, type Logger, messageOf, type WireEvent } from "@fn/core"
-import { type Child, describeExit, type ExitInfo, type GroupKeeper, spawnChild } from "@fn/process"
+import { type Child, describeExit, type ExitInfo, type GroupKeeper } from "@fn/process"
+import type { Demand } from "../../isolation/demand.js"
+import { type FunctionLauncher, isIsolated, limitError, type Program } from "../../isolation/launcher.js"
 import { stdinOf, variablesOf } from "../../stdio/input.js"
 import { MAX_EVENTS, tooMany } from "../../stdio/output-event.js"
 import { OutputReader, outputLimit } from "../../stdio/output-reader.js"
@@ -25,9 +27,13 @@ import type { PipeStore, StdioPipes } from "./stdio-pipes.js"
 /** What every execution of an instance has in common. */
 export interface CommandProgram {
   readonly spec: InstanceSpec
-  /** Absolute path, checked. */
+  readonly launcher: FunctionLauncher
+  readonly demand: Demand
+  /** Absolute path for the child, checked. */
   readonly file: string
   readonly args: readonly string[]
+  /** What a sandbox has to show for it to run. */
+  readonly shows: Pick<Program, "files" | "system">
   /** Everything that does not depend on the call. */
   readonly environment: Readonly<Record<string, string>>
   /** Where executions get a folder of their own. */
@@ -51,6 +57,7 @@ export class CommandRun {
   readonly #output: OutputReader
   readonly #log: ProgramLog
   readonly #events: WireEvent[] = []
+  readonly #stopped = new AbortController()
   #child: Child | undefined
   #streams: readonly Readable[] = []
   #failure: FnError | undefined
@@ -75,7 +82,7 @@ export class CommandRun {
     try {
       const stdin = await this.#writeStdin(folder)
       const pipes = await this.#program.pipes.take()
-      const child = this.#start(folder, stdin, pipes)
+      const child = await this.#start(folder, stdin, pipes)
       return await this.#attend(child, pipes)
     } finally {
       await this.#remove(folder)
@@ -85,6 +92,7 @@ export class CommandRun {
   /** Ends it for `reason`: SIGTERM to its group, SIGKILL after `graceMs`. The first reason stays. */
   stop(reason: FnError, graceMs: number): void {
     this.#failure ??= reason
+    this.#stopped.abort(reason)
     if (graceMs <= 0) this.#child?.kill("SIGKILL")
     else void this.#child?.terminate({ graceMs })
   }
@@ -92,38 +100,50 @@ export class CommandRun {
   /** A file rather than a pipe: it can be read at any pace, or not at all, and opened again as /dev/stdin. Only the descriptor stays. */
   async #writeStdin(folder: string): Promise<number> {
     const path = join(folder, "stdin")
-    await writeFile(path, stdinOf(this.#execution.event, this.#program.spec.definition.stdin))
+    // Readable by all: a child of another user may open its own stdin by name. The folder is not.
+    await writeFile(path, stdinOf(this.#execution.event, this.#program.spec.definition.stdin), { mode: 0o644 })
     const fd = openSync(path, "r")
     unlinkSync(path)
     return fd
   }
 
-  #start(folder: string, stdin: number, pipes: StdioPipes | undefined): Child {
+  async #start(folder: string, stdin: number, pipes: StdioPipes | undefined): Promise<Child> {
     try {
       if (this.#failure) throw this.#failure
-      this.#child = this.#spawn(folder, stdin, pipes)
+      this.#child = await this.#spawn(folder, stdin, pipes)
+      if (this.#failure) this.#child.kill("SIGKILL")
       return this.#child
     } catch (thrown) {
       pipes?.stdout.destroy()
       pipes?.stderr.destroy()
-      throw FnError.is(thrown) ? thrown : notExecutable(`${this.#program.file} cannot be started: ${messageOf(thrown)}`, thrown)
+      throw this.#startError(thrown)
     } finally {
       closeSync(stdin)
       pipes?.release()
     }
   }
 
-  #spawn(folder: string, stdin: number, pipes: StdioPipes | undefined): Child {
-    const { file, args, environment, spec } = this.#program
+  #spawn(folder: string, stdin: number, pipes: StdioPipes | undefined): Promise<Child> {
+    const { file, args, environment, spec, launcher, demand, shows } = this.#program
     const { invocationId, attempt, deadline, event } = this.#execution
     const call = { fn: spec.fn, config: spec.definition.config, invocationId, attempt, timeoutMs: deadline - Date.now(), event }
-    return spawnChild({
+    return launcher.launch(demand, {
       command: file,
       args,
-      env: { HOME: folder, TMPDIR: folder, ...environment, ...variablesOf(call) },
-      cwd: folder,
+      // A child with a folder of its own has these two set to it.
+      env: { ...(demand.plain ? { HOME: folder, TMPDIR: folder } : {}), ...environment, ...variablesOf(call) },
+      ...(demand.plain ? { cwd: folder } : {}),
       stdio: [stdin, ...(pipes?.childEnds ?? ["pipe" as const, "pipe" as const])],
+      ...shows,
+      name: "command",
+      signal: this.#stopped.signal,
     })
+  }
+
+  #startError(thrown: unknown): FnError {
+    if (this.#failure) return this.#failure
+    if (FnError.is(thrown) && thrown.reason !== "PLUGIN_NOT_EXECUTABLE") return thrown
+    return notExecutable(`${this.#program.file} cannot be started: ${messageOf(thrown)}`, thrown)
   }
 
   async #attend(child: Child, pipes: StdioPipes | undefined): Promise<WireEvent[]> {
@@ -131,13 +151,20 @@ export class CommandRun {
     const stderr = (pipes?.stderr ?? child.stderr) as Readable
     this.#streams = [stdout, stderr]
     const read = Promise.all([this.#drain(stdout, (chunk) => this.#take(chunk)), this.#drain(stderr, (chunk) => this.#log.push(chunk))])
+    const exit = await this.#end(child)
+    await this.#finishReading(read)
+    this.#log.end()
+    return await this.#outcome(child, exit)
+  }
+
+  /** What a plain child leaves behind is ended with this host; of an isolated one nothing is left once it has ended. */
+  async #end(child: Child): Promise<ExitInfo> {
+    if (isIsolated(child)) return (await child.ended).exit
     const { groups } = this.#program
     if (child.pid !== undefined) groups.begins(child.pid)
     const exit = await child.exited
     if (child.pid !== undefined) groups.ends(child.pid)
-    await this.#finishReading(read)
-    this.#log.end()
-    return await this.#outcome(exit)
+    return exit
   }
 
   /** Never rejects: what goes wrong is what the execution fails with. */
@@ -188,8 +215,9 @@ export class CommandRun {
     if (!this.#failure) await read
   }
 
-  async #outcome(exit: ExitInfo): Promise<WireEvent[]> {
-    if (this.#failure) throw this.#failure
+  async #outcome(child: Child, exit: ExitInfo): Promise<WireEvent[]> {
+    const failure = this.#failure ?? (await limitError(child))
+    if (failure) throw failure
     const stderr = this.#log.tail
     if (exit.spawnError) throw notExecutable(`${this.#program.file} cannot be started: ${exit.spawnError.message}`, exit.spawnError)
     if (exit.signal !== null) {

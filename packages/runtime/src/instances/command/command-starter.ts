@@ -2,8 +2,8 @@
 import { FnError } from "@fn/core"
 import { GroupKeeper } from "@fn/process"
 import { commandLine, type FunctionDefinition } from "@fn/registry"
+import { FunctionLauncher } from "../../isolation/launcher.js"
 import type { InstanceSpec, InstanceStarter } from "../instance.js"
-import { requireEnforceable } from "../isolation.js"
 import { CommandInstance } from "./command-instance.js"
 import type { CommandProgram } from "./command-run.js"
 import { findProgram } from "./program-file.js"
@@ -17,6 +17,8 @@ export interface CommandStarterOptions {
   readonly killGraceMs?: number
   /** Most that one execution may write to stdout, and to stderr. Default 64 MiB. */
   readonly maxOutputBytes?: number
+  /** Default: plain processes for functions that ask for nothing else. */
+  readonly launcher?: FunctionLauncher
 }
 
 const DEFAULT_KILL_GRACE_MS = 500
@@ -29,32 +31,45 @@ const ENVIRONMENT: Readonly<Record<string, string>> = { PATH: "/usr/local/bin:/u
 
 /** The starter of runtime `command`. */
 export function createCommandStarter(options: CommandStarterOptions): InstanceStarter {
-  const pipes = new PipeStore(options.scratchDir)
-  const groups = new GroupKeeper()
+  const shared: Shared = {
+    pipes: new PipeStore(options.scratchDir),
+    groups: new GroupKeeper(),
+    launcher: options.launcher ?? new FunctionLauncher(),
+    scratchDir: options.scratchDir,
+    maxOutputBytes: options.maxOutputBytes ?? DEFAULT_MAX_OUTPUT_BYTES,
+  }
   return {
-    start: async (spec) => new CommandInstance(programOf(spec, options, pipes, groups), options.killGraceMs ?? DEFAULT_KILL_GRACE_MS),
+    start: async (spec) => new CommandInstance(await programOf(spec, shared), options.killGraceMs ?? DEFAULT_KILL_GRACE_MS),
     close: async () => {
-      await pipes.close()
-      await groups.release()
+      await shared.pipes.close()
+      await shared.groups.release()
+      if (shared.launcher !== options.launcher) await shared.launcher.close()
     },
   }
 }
 
-function programOf(spec: InstanceSpec, options: CommandStarterOptions, pipes: PipeStore, groups: GroupKeeper): CommandProgram {
+/** What all commands of a host have in common. */
+type Shared = Pick<CommandProgram, "pipes" | "groups" | "launcher" | "scratchDir" | "maxOutputBytes">
+
+async function programOf(spec: InstanceSpec, shared: Shared): Promise<CommandProgram> {
   const { definition, artifactPath } = spec
-  requireEnforceable(definition, { levels: ["none", "process"] })
+  const { launcher } = shared
+  const demand = launcher.demandOf(definition)
   checkConfig(definition)
   const environment = { ...ENVIRONMENT, ...definition.env }
-  const [command, ...args] = commandLine(definition, artifactPath) as [string, ...string[]]
+  const [onHost] = commandLine(definition, artifactPath) as [string]
+  const artifact = artifactPath === undefined ? undefined : await launcher.place(demand, artifactPath)
+  const [command, ...args] = commandLine(definition, artifact?.path) as [string, ...string[]]
+  const file = findProgram(onHost, environment.PATH)
   return {
+    ...shared,
     spec,
-    file: findProgram(command, environment.PATH),
+    demand,
+    // A program of the function is where the child sees it; one of the machine is where it is.
+    file: command === onHost ? file : command,
     args,
+    shows: { files: artifact?.files ?? [], system: "programs" },
     environment,
-    scratchDir: options.scratchDir,
-    pipes,
-    groups,
-    maxOutputBytes: options.maxOutputBytes ?? DEFAULT_MAX_OUTPUT_BYTES,
   }
 }
 

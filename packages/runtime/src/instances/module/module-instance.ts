@@ -40,8 +40,8 @@ export class ModuleInstance implements Instance, ModuleProcessEvents {
       stdout: new LineSplitter((line) => spec.logger.info(line, { channel: "stdout" })),
       stderr: new LineSplitter((line) => spec.logger.warn(line, { channel: "stderr" })),
     }
-    this.exited = process.exited.then((exit) => {
-      const error = process.endError(exit, "while it ran")
+    this.exited = process.exited.then(async (exit) => {
+      const error = await process.endError(exit, "while it ran")
       for (const { reject } of this.#pending.values()) reject(error)
       this.#pending.clear()
       return this.#closing ? undefined : error
@@ -53,9 +53,9 @@ export class ModuleInstance implements Instance, ModuleProcessEvents {
   }
 
   /** Loads the version; the instance is ready when it resolves. */
-  async load(artifactPath: string): Promise<this> {
+  async load(bundle: { path: string; source?: string }): Promise<this> {
     const { definition, fn } = this.#spec
-    const response = await this.#process.load({ path: artifactPath, fn, config: definition.config, env: definition.env }, this)
+    const response = await this.#process.load({ ...bundle, fn, config: definition.config, env: definition.env }, this)
     this.accepts = response.accepts
     return this
   }

@@ -5,7 +5,6 @@
  * module-starter.ts keeps the spares, module-instance.ts turns a loaded process into an Instance.
  */
 import type { Duplex } from "node:stream"
-import { fileURLToPath } from "node:url"
 import {
   encodeCredit,
   FnError,
@@ -18,10 +17,9 @@ import {
   type LogBody,
   messageOf,
 } from "@fn/core"
-import { type Child, describeExit, type ExitInfo, spawnChild } from "@fn/process"
+import { type Child, describeExit, type ExitInfo } from "@fn/process"
+import { isIsolated, limitError } from "../../isolation/launcher.js"
 
-// By way of dist, so that it is found from the sources (under test) and from the build alike.
-const PROGRAM = fileURLToPath(new URL("../../../dist/module-host/main.bundle.mjs", import.meta.url))
 /** How much of the process's stderr is kept to explain its end. */
 const TAIL_BYTES = 8 * 1024
 
@@ -49,13 +47,9 @@ export class ModuleProcess {
   #stderrTail = ""
   #pings: (() => void)[] = []
 
-  constructor(options: { heapMb: number }) {
-    this.child = spawnChild({
-      command: process.execPath,
-      args: [`--max-old-space-size=${options.heapMb}`, PROGRAM],
-      env: {},
-      stdio: ["ignore", "pipe", "pipe", "pipe"],
-    })
+  /** Takes over a process that has just been started, its frames on descriptor 3. */
+  constructor(child: Child) {
+    this.child = child
     this.exited = this.child.exited
     const socket = this.child.process.stdio[3] as Duplex | null | undefined
     if (!socket) throw new FnError("internal", "the module process has no frame socket")
@@ -68,13 +62,13 @@ export class ModuleProcess {
     socket.on("error", () => this.child.kill("SIGKILL")) // a broken pipe: `exited` says the rest
     this.#drain("stdout")
     this.#drain("stderr")
-    void this.exited.then((exit) => this.#load?.reject(this.endError(exit, "while it loaded")))
+    void this.exited.then(async (exit) => this.#load?.reject(await this.endError(exit, "while it loaded")))
   }
 
   /** Resolves when the process waits for a load. @throws {FnError} unavailable FUNCTION_CRASHED */
   async spare(): Promise<this> {
     const exit = await Promise.race([this.#ready, this.exited])
-    if (exit) throw this.endError(exit, "before it was ready")
+    if (exit) throw await this.endError(exit, "before it was ready")
     return this
   }
 
@@ -83,7 +77,7 @@ export class ModuleProcess {
     this.#events = events
     return new Promise((resolve, reject) => {
       this.#load = { resolve, reject }
-      if (this.child.exit) reject(this.endError(this.child.exit, "before it loaded"))
+      if (this.child.exit) void this.endError(this.child.exit, "before it loaded").then(reject)
       else this.#writer.writeJson(FrameKind.load, 0, request)
     })
   }
@@ -117,10 +111,13 @@ export class ModuleProcess {
     const timer = setTimeout(() => this.child.kill("SIGKILL"), graceMs)
     await this.exited
     clearTimeout(timer)
+    if (isIsolated(this.child)) await this.child.ended
   }
 
   /** Why a process that ended on its own ended. */
-  endError(exit: ExitInfo, when: string): FnError {
+  async endError(exit: ExitInfo, when: string): Promise<FnError> {
+    const limit = await limitError(this.child)
+    if (limit) return limit
     const details = { exit: describeExit(exit), stderr: this.#stderrTail }
     if (/heap out of memory|Allocation failed/.test(this.#stderrTail)) {
       return FnError.of("MEMORY_LIMIT", `the function's process ran out of memory ${when}`, { details })

@@ -24,6 +24,8 @@ export interface PluginParts {
   readonly calls: PluginCalls
   readonly accepts: readonly string[] | undefined
   readonly logger: Logger
+  /** The limit that ended its process, if one did. */
+  readonly limit?: () => Promise<FnError | undefined>
 }
 
 export class PluginInstance implements Instance {
@@ -38,8 +40,8 @@ export class PluginInstance implements Instance {
     this.#parts = parts
     this.id = parts.id
     this.accepts = parts.accepts
-    this.exited = parts.process.exited.then((exit) => {
-      const error = this.#broken ?? crashError(parts.process, exit)
+    this.exited = parts.process.exited.then(async (exit) => {
+      const error = this.#broken ?? (await parts.limit?.()) ?? crashError(parts.process, exit)
       parts.calls.fail(error)
       return this.#closing && !this.#broken ? undefined : error
     })

@@ -10,8 +10,10 @@ import { launchPlugin, type PluginProcess } from "@fn/go-plugin"
 import { plugin } from "@fn/proto"
 import { commandLine, type FunctionDefinition } from "@fn/registry"
 import { Metadata, type ServiceError } from "@grpc/grpc-js"
+import { FunctionLauncher } from "../../isolation/launcher.js"
 import type { Instance, InstanceSpec, InstanceStarter } from "../instance.js"
 import { LineSplitter } from "../line-splitter.js"
+import { type IsolatedPlugin, isolatedPlugin } from "./isolated-plugin.js"
 import type { PluginCalls } from "./plugin-calls.js"
 import { callError, initializeError, startError } from "./plugin-error.js"
 import { PluginInstance } from "./plugin-instance.js"
@@ -27,6 +29,8 @@ export interface PluginStarterOptions {
   readonly autoMtls?: boolean
   /** Where plugins make their sockets; short, since a socket's path has 103 bytes at most. Default: the system's temporary folder. */
   readonly socketDir?: string
+  /** Default: plain processes for functions that ask for nothing else. */
+  readonly launcher?: FunctionLauncher
 }
 
 const DEFAULT_START_TIMEOUT_MS = 10_000
@@ -35,9 +39,12 @@ const DEFAULT_RECEIVE_BYTES = 4 * 1024 * 1024
 
 /** The starter of runtime `plugin`. */
 export function createPluginStarter(options: PluginStarterOptions): InstanceStarter {
+  const launcher = options.launcher ?? new FunctionLauncher()
   return {
-    start: async (spec, signal) => await new PluginStart(spec, signal, options).run(),
-    close: async () => undefined,
+    start: async (spec, signal) => await new PluginStart(spec, signal, options, launcher).run(),
+    close: async () => {
+      if (launcher !== options.launcher) await launcher.close()
+    },
   }
 }
 
@@ -45,11 +52,15 @@ class PluginStart {
   readonly #spec: InstanceSpec
   readonly #signal: AbortSignal
   readonly #options: PluginStarterOptions
+  readonly #launcher: FunctionLauncher
   readonly #startTimeoutMs: number
   readonly #deadline: number
 
-  constructor(spec: InstanceSpec, signal: AbortSignal, options: PluginStarterOptions) {
+  #isolated: IsolatedPlugin | undefined
+
+  constructor(spec: InstanceSpec, signal: AbortSignal, options: PluginStarterOptions, launcher: FunctionLauncher) {
     this.#spec = spec
+    this.#launcher = launcher
     this.#signal = signal
     this.#options = options
     this.#startTimeoutMs = options.startTimeoutMs ?? DEFAULT_START_TIMEOUT_MS
@@ -57,7 +68,9 @@ class PluginStart {
   }
 
   async run(): Promise<Instance> {
-    const process = await this.#launch()
+    const process = await this.#launch().catch(async (thrown) => {
+      throw (await this.#isolated?.limit()) ?? thrown
+    })
     // Ending the process ends whatever is waited for; it is the one way to give up that works in every phase.
     const abort = (): void => void process.close({ shutdownTimeoutMs: 0, graceMs: 0 })
     this.#signal.addEventListener("abort", abort, { once: true })
@@ -66,18 +79,21 @@ class PluginStart {
     } catch (thrown) {
       const error = this.#signal.aborted ? FnError.from(this.#signal.reason, "cancelled") : await startError(process, thrown)
       await process.close({ shutdownTimeoutMs: 0, graceMs: 0 })
-      throw error
+      throw (await this.#isolated?.limit()) ?? error
     } finally {
       this.#signal.removeEventListener("abort", abort)
     }
   }
 
-  #launch(): Promise<PluginProcess> {
+  async #launch(): Promise<PluginProcess> {
     const { definition, artifactPath, logger } = this.#spec
-    const [command, ...args] = commandLine(definition, artifactPath) as [string, ...string[]]
+    const isolated = await isolatedPlugin(this.#spec, this.#launcher, this.#signal)
+    this.#isolated = isolated
+    const [command, ...args] = isolated?.command ?? (commandLine(definition, artifactPath) as [string, ...string[]])
     const stdout = outputOf((line) => logger.info(line, { channel: "stdout" }))
     const stderr = outputOf((line) => logger.warn(line, { channel: "stderr" }))
-    return launchPlugin({
+    return await launchPlugin({
+      ...(isolated ? { start: (program) => isolated.start(program) } : {}),
       command,
       args,
       env: definition.env,
@@ -109,6 +125,7 @@ class PluginStart {
       calls,
       accepts: description.accepts.length > 0 ? description.accepts : undefined,
       logger: this.#spec.logger,
+      limit: () => this.#isolated?.limit() ?? Promise.resolve(undefined),
     })
     return instance
   }

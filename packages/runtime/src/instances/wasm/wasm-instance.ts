@@ -98,9 +98,9 @@ export class WasmInstance implements Instance {
     )
     const decoder = new TextDecoder()
     process.onStderr = (chunk) => lines.push(decoder.decode(chunk, { stream: true }))
-    void process.exited.then((exit) => {
+    void process.exited.then(async (exit) => {
       lines.end()
-      if (process !== this.#replaced && !this.#closing) this.#exit(process.endError(exit, "on its own"))
+      if (process !== this.#replaced && !this.#closing) this.#exit(await process.endError(exit, "on its own"))
     })
     return process
   }

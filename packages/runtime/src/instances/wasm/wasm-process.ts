@@ -5,7 +5,6 @@
  * wasm-instance.ts replaces a process that had to be ended.
  */
 import type { Duplex } from "node:stream"
-import { fileURLToPath } from "node:url"
 import {
   type CallHead,
   decodeResult,
@@ -19,13 +18,10 @@ import {
   messageOf,
   type WireEvent,
 } from "@fn/core"
-import { type Child, describeExit, type ExitInfo, spawnChild } from "@fn/process"
+import { type Child, describeExit, type ExitInfo } from "@fn/process"
+import { isIsolated, limitError } from "../../isolation/launcher.js"
 import type { WasmLoad } from "../../wasm-host/messages.js"
 
-// By way of dist, so that it is found from the sources (under test) and from the build alike.
-const PROGRAM = fileURLToPath(new URL("../../../dist/wasm-host/main.bundle.mjs", import.meta.url))
-/** For what a module can make beside its linear memory: tables, references, events on their way out. */
-const HEAP_MB = 128
 const TAIL_BYTES = 8 * 1024
 
 interface Waiter<T> {
@@ -48,13 +44,9 @@ export class WasmProcess {
   #pings: (() => void)[] = []
   #stderrTail = ""
 
-  constructor() {
-    this.child = spawnChild({
-      command: process.execPath,
-      args: [`--max-old-space-size=${HEAP_MB}`, "--no-warnings", PROGRAM],
-      env: {},
-      stdio: ["ignore", "ignore", "pipe", "pipe"],
-    })
+  /** Takes over a process that has just been started, its frames on descriptor 3. */
+  constructor(child: Child) {
+    this.child = child
     this.exited = this.child.exited
     const socket = this.child.process.stdio[3] as Duplex | null | undefined
     if (!socket) throw new FnError("internal", "the WebAssembly process has no frame socket")
@@ -75,14 +67,14 @@ export class WasmProcess {
   /** Resolves when the process waits for a load. @throws {FnError} unavailable FUNCTION_CRASHED */
   async spare(): Promise<this> {
     const exit = await Promise.race([this.#ready, this.exited])
-    if (exit) throw this.endError(exit, "before it was ready")
+    if (exit) throw await this.endError(exit, "before it was ready")
     return this
   }
 
   /** Loads one module. @throws {FnError} INVALID_ARTIFACT, LOAD_FAILED, MEMORY_LIMIT, FUNCTION_CRASHED */
   load(request: WasmLoad): Promise<LoadResponse> {
     return new Promise((resolve, reject) => {
-      if (this.child.exit) return reject(this.endError(this.child.exit, "before it loaded"))
+      if (this.child.exit) return void this.endError(this.child.exit, "before it loaded").then(reject)
       this.#load = { resolve, reject }
       this.#writer.writeJson(FrameKind.load, 0, request)
     })
@@ -93,7 +85,7 @@ export class WasmProcess {
     const callId = this.#nextCallId++
     const encoded = encodeCall(head, data)
     return new Promise((resolve, reject) => {
-      if (this.child.exit) return reject(this.endError(this.child.exit, "before the call"))
+      if (this.child.exit) return void this.endError(this.child.exit, "before the call").then(reject)
       this.#calls.set(callId, { resolve, reject })
       this.#writer.write(FrameKind.call, callId, encoded.data === undefined ? [encoded.prefix] : [encoded.prefix, encoded.data])
     })
@@ -113,19 +105,23 @@ export class WasmProcess {
     const timer = setTimeout(() => this.child.kill("SIGKILL"), graceMs)
     await this.exited
     clearTimeout(timer)
+    if (isIsolated(this.child)) await this.child.ended
   }
 
   /** Why a process that ended on its own ended. */
-  endError(exit: ExitInfo, when: string): FnError {
+  async endError(exit: ExitInfo, when: string): Promise<FnError> {
+    const limit = await limitError(this.child)
+    if (limit) return limit
     const details = { exit: describeExit(exit), stderr: this.#stderrTail }
     if (/heap out of memory|Allocation failed/.test(this.#stderrTail))
       return FnError.of("MEMORY_LIMIT", `the function's process ran out of memory ${when}`, { details })
     return FnError.of("FUNCTION_CRASHED", `the function's process ended (${details.exit}) ${when}`, { details })
   }
 
-  #ended(exit: ExitInfo): void {
-    this.#load?.reject(this.endError(exit, "while it loaded"))
-    for (const call of this.#calls.values()) call.reject(this.endError(exit, "while it ran"))
+  async #ended(exit: ExitInfo): Promise<void> {
+    this.#load?.reject(await this.endError(exit, "while it loaded"))
+    const error = await this.endError(exit, "while it ran")
+    for (const call of this.#calls.values()) call.reject(error)
     this.#calls.clear()
   }
 
