@@ -38,6 +38,8 @@ export interface Instance {
   readonly pid?: number | undefined
   /** Event types it said it takes, if it said so. */
   readonly accepts?: readonly string[] | undefined
+  /** What ran it is gone: it gets no further calls. `exited` may settle later, when it is known why. Default: `exited` alone tells. */
+  readonly isOver?: boolean
   /** Settles when the instance is over; with an error unless it was closed on purpose. Never rejects. */
   readonly exited: Promise<FnError | undefined>
   /** Runs the handler once. Rejects (or throws) with an FnError; when the instance dies, every execution on it rejects with FUNCTION_CRASHED. */

@@ -17,7 +17,7 @@ const LONGEST_WAIT_MS = 1_000
 export interface PooledInstance {
   readonly instance: Instance
   running: number
-  /** Gets no further calls: it holds an execution that ignores its cancellation, or its version is drained. */
+  /** Gets no further calls: it is over, holds an execution that ignores its cancellation, or its version is drained. */
   retired: boolean
   idleSince: number
 }
@@ -119,7 +119,7 @@ export class InstancePool {
   tryAcquire(): PooledInstance | undefined {
     let best: PooledInstance | undefined
     for (const candidate of this.#instances) {
-      if (candidate.retired || candidate.running >= this.definition.concurrency) continue
+      if (!this.#hasSlot(candidate)) continue
       if (best === undefined || candidate.running < best.running) best = candidate
     }
     if (best) best.running++
@@ -140,7 +140,7 @@ export class InstancePool {
   /** Gives a slot back. */
   release(pooled: PooledInstance): void {
     pooled.running--
-    const waiter = pooled.retired || pooled.running >= this.definition.concurrency ? undefined : this.#waiters.shift()
+    const waiter = this.#hasSlot(pooled) ? this.#waiters.shift() : undefined
     if (waiter) {
       pooled.running++
       waiter.resolve(pooled)
@@ -201,6 +201,10 @@ export class InstancePool {
     for (const pooled of [...this.#instances]) this.#stop(pooled)
     while (this.#closing.size > 0) await Promise.all(this.#closing)
     this.#becameDrained()
+  }
+
+  #hasSlot({ instance, retired, running }: PooledInstance): boolean {
+    return !retired && instance.isOver !== true && running < this.definition.concurrency
   }
 
   #startIfNeeded(): void {
@@ -271,7 +275,7 @@ export class InstancePool {
   }
 
   #assign(pooled: PooledInstance): void {
-    while (!pooled.retired && pooled.running < this.definition.concurrency) {
+    while (this.#hasSlot(pooled)) {
       const waiter = this.#waiters.shift()
       if (!waiter) break
       pooled.running++
@@ -281,7 +285,9 @@ export class InstancePool {
     this.#startIfNeeded()
   }
 
+  /** Executions may still hold it: whatever they give back is no slot for anybody. */
   #exited(pooled: PooledInstance, error: FnError | undefined): void {
+    pooled.retired = true
     this.#remove(pooled)
     if (!error) return
     this.#options.instruments.crash(this.labels)

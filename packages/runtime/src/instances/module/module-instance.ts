@@ -52,6 +52,10 @@ export class ModuleInstance implements Instance, ModuleProcessEvents {
     return this.#process.child.pid
   }
 
+  get isOver(): boolean {
+    return this.#process.child.exit !== undefined
+  }
+
   /** Loads the version; the instance is ready when it resolves. */
   async load(bundle: { path: string; source?: string }): Promise<this> {
     const { definition, fn } = this.#spec

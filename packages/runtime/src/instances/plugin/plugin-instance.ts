@@ -51,6 +51,10 @@ export class PluginInstance implements Instance {
     return this.#parts.process.pid
   }
 
+  get isOver(): boolean {
+    return this.#broken !== undefined || this.#parts.process.exit !== undefined
+  }
+
   execute(execution: Execution): Promise<WireEvent[]> {
     return this.#parts.calls.execute(execution)
   }

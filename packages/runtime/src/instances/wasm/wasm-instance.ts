@@ -38,6 +38,10 @@ export class WasmInstance implements Instance {
     return this.#current.child.pid
   }
 
+  get isOver(): boolean {
+    return this.#current.child.exit !== undefined && this.#current !== this.#replaced
+  }
+
   async execute(execution: Execution): Promise<WireEvent[]> {
     const { invocationId, attempt, deadline, event } = execution
     let stopped: FnError | undefined
