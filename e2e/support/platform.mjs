@@ -50,9 +50,11 @@ export class Platform {
    */
   async startHost(args = [], host = `host-${++this.#hostCount}`, env = {}) {
     const dataDir = this.folder.file(host)
+    // Most functions of these tests are files of this repository, which a sandbox does not show.
+    const isolation = args.includes("--isolation") ? [] : ["--isolation", "dev"]
     const app = startApp(
       "runtime-service",
-      ["--nats-url", this.server.url, "--data-dir", dataDir, "--host", host, "--health-port", "0", ...args],
+      ["--nats-url", this.server.url, "--data-dir", dataDir, "--host", host, "--health-port", "0", ...isolation, ...args],
       { env },
     )
     try {

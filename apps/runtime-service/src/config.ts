@@ -3,10 +3,12 @@ import { join } from "node:path"
 import { type AppSpec, LOG_OPTIONS, type LogSettings } from "@fn/app"
 import { isCallbackHost, type QueueDefaults, VERSION } from "@fn/runtime"
 import { z } from "zod"
+import { ISOLATION_OPTIONS, type IsolationConfig } from "./isolation-config.js"
+import { bool, list } from "./option-values.js"
 import { queueConfigSchema } from "./queue-config.js"
 
 /** Settings of the runtime-service, beside NATS. */
-export interface RuntimeServiceSettings extends LogSettings {
+export interface RuntimeServiceSettings extends LogSettings, IsolationConfig {
   /** Folder for artifacts. Default `~/.local/share/fn`. */
   readonly dataDir: string
   /** Address of the health endpoints. Default 127.0.0.1. */
@@ -40,17 +42,7 @@ export interface RuntimeServiceSettings extends LogSettings {
 }
 
 const wholeMs = z.coerce.number().int().min(0).max(86_400_000)
-const bool = z.union([z.boolean(), z.stringbool()])
 const port = z.coerce.number().int().min(0).max(65_535)
-const list = z.union([
-  z.string().transform((text) =>
-    text
-      .split(",")
-      .map((part) => part.trim())
-      .filter(Boolean),
-  ),
-  z.array(z.string()),
-])
 
 /** The configuration of `fn-runtime-service`. docs/defaults.md is made from it. */
 export const RUNTIME_SERVICE: AppSpec = {
@@ -141,6 +133,7 @@ export const RUNTIME_SERVICE: AppSpec = {
       description: "settings of the durable queue, for all functions and by language (a mapping in the file)",
       schema: queueConfigSchema,
     },
+    ...ISOLATION_OPTIONS,
     ...LOG_OPTIONS,
   ],
 }

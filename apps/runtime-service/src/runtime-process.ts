@@ -9,6 +9,8 @@ import { connectNats, type NatsConnection, type NatsOptions } from "@fn/nats"
 import { connectRegistry, type Registry } from "@fn/registry"
 import { DEFAULT_LIMITS, loadBuiltins, type RuntimeService, startRuntime } from "@fn/runtime"
 import type { RuntimeServiceSettings } from "./config.js"
+import { isolationSettings } from "./isolation-config.js"
+import { announceIsolation } from "./isolation-notice.js"
 
 /** A running runtime-service. */
 export interface RuntimeProcess {
@@ -24,6 +26,7 @@ export async function startRuntimeProcess(settings: RuntimeServiceSettings, nats
   const nc = await connectNats({ name: "fn-runtime-service", ...nats })
   const undo: (() => Promise<unknown>)[] = [() => nc.close()]
   try {
+    announceIsolation(settings, nc.getServer(), logger)
     const registry = await connectRegistry(nc, registryOptions(nats))
     undo.push(() => registry.close())
     const instruments = createPrometheusInstruments({ defaultMetrics: true })
@@ -42,6 +45,7 @@ export async function startRuntimeProcess(settings: RuntimeServiceSettings, nats
         cancelGraceMs: settings.cancelGraceMs,
       },
       queue: settings.queue,
+      isolation: isolationSettings(settings),
       callbacks: {
         allow: settings.callbackAllow,
         allowPrivate: settings.callbackAllowPrivate,

@@ -105,6 +105,23 @@ describe("fn-runtime-service", () => {
   })
 })
 
+describe("R-PL-6: what a host says of isolation at its start", () => {
+  test.each([
+    ["strict", [], { level: "info", policy: "strict", process: "refused", fullNetwork: "refused" }],
+    ["dev", ["--isolation", "dev"], { level: "warn", policy: "dev" }],
+  ] as const)("is one line, under %s", async (policy, args, fields) => {
+    await using server = await startTestServer()
+    await using dir = await tempDir()
+    const child = spawn(process.execPath, [MAIN, "--nats-url", server.url, "--data-dir", dir.path, ...args], {
+      stdio: ["ignore", "ignore", "pipe"],
+    })
+    const [, text] = await Promise.all([once(child, "exit"), collect(child.stderr)])
+    const lines = text.split("\n").filter((line) => line.includes("isolation: "))
+    expect(lines).toHaveLength(1)
+    expect(JSON.parse(lines[0] ?? "")).toMatchObject({ ...fields, message: expect.stringContaining(`isolation: ${policy}, `) })
+  })
+})
+
 async function collect(stream: NodeJS.ReadableStream): Promise<string> {
   let text = ""
   for await (const chunk of stream) text += String(chunk)

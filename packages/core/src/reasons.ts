@@ -97,7 +97,10 @@ export const REASONS = {
     todo: "Deploy a program for the hosts' platform, or a script whose first line names a program that they have.",
   },
   CHECKSUM_MISMATCH: { code: "data_loss", todo: "Launch the file whose checksum was pinned." },
-  ISOLATION_UNAVAILABLE: { code: "failed_precondition", todo: "Run the function on a host that can enforce the limits it asks for." },
+  ISOLATION_UNAVAILABLE: {
+    code: "failed_precondition",
+    todo: "Run fn doctor on the host: it says what can be enforced there and what to install. Or ask for less, or run it on another host.",
+  },
   BUILTIN_NOT_REGISTERED: { code: "unimplemented", todo: "Register the builtin in the app that embeds the runtime." },
   RUNTIME_UNSUPPORTED: { code: "unimplemented", todo: "Use a runtime kind this host offers." },
   // build and platform

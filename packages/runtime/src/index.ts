@@ -1,3 +1,12 @@
+export {
+  type GradedGuarantee,
+  GUARANTEES,
+  type Guarantee,
+  type IsolationReport,
+  type Level,
+  type MechanismName,
+  probeIsolation,
+} from "@fn/isolation"
 export { type Builtin, loadBuiltins } from "./builtins.js"
 export { isCallbackHost } from "./callbacks/http-policy.js"
 export type { ExecutionReport } from "./dispatch/dispatcher.js"
