@@ -51,7 +51,12 @@ const DEFAULT_GRACE_MS = 2_000
 /** How long the kernel may take to end what was killed. */
 const END_MS = 10_000
 const WATCH_EVERY_MS = 100
-const SIGNALS = new Map(Object.entries(constants.signals).map(([name, number]) => [number, name as NodeJS.Signals]))
+/** Some have two names: the first is the one everybody knows, as SIGABRT before SIGIOT. */
+const SIGNALS = new Map(
+  Object.entries(constants.signals)
+    .reverse()
+    .map(([name, number]) => [number, name as NodeJS.Signals]),
+)
 
 export class RunningProcess implements IsolatedProcess {
   readonly exited: Promise<ExitInfo>
@@ -169,6 +174,7 @@ export class RunningProcess implements IsolatedProcess {
       memoryBytes: plan.limits.memoryBytes,
       pids: plan.limits.pids,
       softMemory: plan.softMemory,
+      softCpuTimeMs: plan.inherited["Max cpu time"] === undefined ? undefined : plan.limits.cpuTimeMs,
     })
     status?.close()
     await resources.release()

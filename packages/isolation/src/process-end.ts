@@ -28,11 +28,16 @@ export interface EndFacts {
   readonly memoryBytes: number | undefined
   readonly pids: number | undefined
   readonly softMemory: boolean
+  /** The limit of processor time that each process keeps by itself, if that is what keeps it, ms. */
+  readonly softCpuTimeMs: number | undefined
 }
 
 /** SIGABRT and SIGSEGV, as programs without memory end, and SIGKILL; and as shells report them. */
 const OUT_OF_MEMORY_CODES = [134, 139, 137]
 const OUT_OF_MEMORY_SIGNALS = ["SIGABRT", "SIGSEGV", "SIGKILL"]
+/** SIGXCPU and SIGKILL, as the kernel ends who has used its processor time. */
+const OUT_OF_TIME_CODES = [152, 137]
+const OUT_OF_TIME_SIGNALS = ["SIGXCPU", "SIGKILL"]
 
 /** Our own reason first, then what the kernel counted, then how it ended. */
 export function describeEnd(facts: EndFacts): ProcessEnd {
@@ -50,12 +55,15 @@ export function describeEnd(facts: EndFacts): ProcessEnd {
 }
 
 function classify(facts: EndFacts): { reason?: Reason; why?: string; probable?: boolean } {
-  const { exit, closed, violations, memoryBytes, pids, softMemory } = facts
+  const { exit, closed, violations, memoryBytes, pids, softMemory, softCpuTimeMs } = facts
   if (closed)
     return closed.reason === undefined ? { why: "it was ended" } : { reason: closed.reason, why: `it was ended for ${closed.reason}` }
   if (exit.code === 0) return {}
   if (violations.memory > 0) return { reason: "MEMORY_LIMIT", why: `it used more than its ${memoryBytes ?? 0} bytes of memory` }
   if (violations.pids > 0) return { reason: "PIDS_LIMIT", why: `it was refused more than its ${pids ?? 0} processes and threads` }
+  const spent = OUT_OF_TIME_CODES.includes(exit.code ?? 0) || OUT_OF_TIME_SIGNALS.includes(exit.signal ?? "")
+  if (softCpuTimeMs !== undefined && spent)
+    return { reason: "CPU_LIMIT", why: `it probably used more than its ${softCpuTimeMs} ms of processor time`, probable: true }
   const starved = OUT_OF_MEMORY_CODES.includes(exit.code ?? 0) || OUT_OF_MEMORY_SIGNALS.includes(exit.signal ?? "")
   if (softMemory && starved)
     return { reason: "MEMORY_LIMIT", why: `it probably used more than its ${memoryBytes ?? 0} bytes of memory`, probable: true }

@@ -7,13 +7,18 @@ export interface Usage extends GroupUsage {
   readonly source: "group" | "process"
 }
 
+/** What a process uses that is in no group of ours. */
+export function readProcessUsage(pid: number): Usage {
+  return { ...ofProcess(pid), source: "process" }
+}
+
 export async function readUsage(group: ChildGroup | undefined, pid: number): Promise<Usage> {
   if (group) {
     const usage = await group.usage()
     if (usage.memoryBytes !== undefined) return { ...usage, source: "group" }
     return { ...ofProcess(pid), ...defined(usage), source: usage.cpuUs === undefined ? "process" : "group" }
   }
-  return { ...ofProcess(pid), source: "process" }
+  return readProcessUsage(pid)
 }
 
 function ofProcess(pid: number): GroupUsage {

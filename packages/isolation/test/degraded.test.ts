@@ -135,6 +135,21 @@ describe("PL-6: a host that is a plain user without control groups of its own", 
     })
     expect(outcomes[0]).toMatchObject({ end: { reason: "MEMORY_LIMIT", probable: true, message: expect.stringContaining("probably") } })
   })
+
+  test("knows of soft processor time in the same way", async () => {
+    if (!ready) return
+    const limits = { cpuTimeMs: 1_000 }
+    const { outcomes } = await hostStory(
+      [
+        { level: "sandbox", script: "while :; do :; done", limits, acceptSoft: ["cpuTime"] },
+        { level: "sandbox", script: "exit 3", limits, acceptSoft: ["cpuTime"] },
+      ],
+      { before: BECOME },
+    )
+    expect(outcomes[0]).toMatchObject({ end: { reason: "CPU_LIMIT", probable: true, message: expect.stringContaining("1000 ms") } })
+    expect(outcomes[1]).toMatchObject({ end: { exit: { code: 3 } } })
+    expect(outcomes[1]).not.toHaveProperty("end.reason")
+  })
 })
 
 describe("PL-6: a host where bubblewrap does not work", () => {
