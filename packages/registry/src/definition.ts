@@ -80,6 +80,8 @@ export const functionManifestSchema = z.strictObject({
   instances: instancesSchema.optional(),
   memoryMb: z.int().min(16).max(1_048_576).optional(),
   cpu: z.number().min(0.01).max(1024).optional(),
+  /** command: processor time that one execution may use, ms. */
+  cpuTimeMs: z.int().min(1).max(86_400_000).optional(),
   /** Processes and threads. With fewer, Node hangs silently instead of failing. */
   pids: z.int().min(16).max(1_000_000).optional(),
   isolation: isolationManifestSchema.optional(),
@@ -160,6 +162,8 @@ export interface FunctionDefinition {
   /** What the function may use; of a WebAssembly module its linear memory, of a module on a host of policy `dev` its heap. */
   memoryMb?: number | undefined
   cpu?: number | undefined
+  /** Processor time of one execution of a command, ms. */
+  cpuTimeMs?: number | undefined
   pids?: number | undefined
   /** Read it with {@link isolationRequest}. */
   isolation?: { level?: IsolationLevel | undefined; network?: unknown; files?: unknown } | undefined
@@ -250,6 +254,7 @@ export const functionDefinitionSchema = z.looseObject({
   instances: z.looseObject({ min: z.int().min(0), max: z.int().min(1) }),
   memoryMb: z.int().min(1).optional(),
   cpu: z.number().positive().optional(),
+  cpuTimeMs: z.int().min(1).optional(),
   pids: z.int().min(1).optional(),
   isolation: storedIsolationSchema.optional(),
   retry: z

@@ -44,6 +44,7 @@ export function draftDefinition(manifest: FunctionManifest, options: DraftOption
     instances: { min, max: manifest.instances?.max ?? Math.max(1, min) },
     memoryMb,
     cpu: manifest.cpu,
+    cpuTimeMs: manifest.cpuTimeMs,
     pids: manifest.pids,
     isolation: manifest.isolation,
     retry: manifest.retry && { ...DEFAULT_RETRY, ...withoutUndefined(manifest.retry) },
@@ -90,7 +91,9 @@ export function refuseUnsupported(manifest: FunctionManifest): void {
 }
 
 /** Settings that mean nothing for the runtime they stand beside. */
-function refuseMisplaced({ runtime, stdin, concurrency = 1 }: FunctionManifest): void {
+function refuseMisplaced({ runtime, stdin, cpuTimeMs, concurrency = 1 }: FunctionManifest): void {
+  if (cpuTimeMs !== undefined && runtime !== "command")
+    throw FnError.of("INVALID_DEFINITION", `cpuTimeMs: only a command has a process per execution, not a ${runtime}; use cpu or timeoutMs`)
   if (stdin !== undefined && runtime !== "command" && runtime !== "wasm")
     throw FnError.of("INVALID_DEFINITION", `stdin: a ${runtime} reads no stdin; only command and wasm functions do`)
   if (concurrency > 1 && runtime === "wasm")

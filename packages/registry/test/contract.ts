@@ -198,6 +198,7 @@ export function describeRegistryContract(name: string, open: () => Promise<Contr
 
     test.each<[string, Partial<FunctionManifest>, string]>([
       ["stdin of a module", { stdin: "data" }, "stdin"],
+      ["processor time of an instance that stays", { cpuTimeMs: 1_000 }, "cpuTimeMs"],
       ["concurrency of a wasm instance", { runtime: "wasm", language: "rust", concurrency: 2 }, "concurrency"],
       ["level wasm of a command", { runtime: "command", language: "shell", isolation: { level: "wasm" } }, "isolation.level"],
     ])("%s is refused by name: it would mean nothing", async (_, overrides, named) => {

@@ -37,11 +37,17 @@ export function strictDefaults(): Pick<Demand, "limits" | "network"> {
  */
 export function demandOf(definition: FunctionDefinition, policy: IsolationPolicy): Demand {
   const request = isolationRequest(definition)
-  const { runtime, cpu, pids, memoryMb } = definition
+  const { runtime, cpu, cpuTimeMs, pids, memoryMb } = definition
   const restricted = request.files.length > 0 || (request.network !== undefined && request.network !== "full")
   // A module and a WebAssembly program limit their memory themselves.
-  const limited = cpu !== undefined || pids !== undefined || (memoryMb !== undefined && (runtime === "plugin" || runtime === "command"))
-  if (policy.name === "dev" && request.level !== "sandbox" && !restricted && !limited) return PLAIN
+  const limited =
+    cpu !== undefined ||
+    cpuTimeMs !== undefined ||
+    pids !== undefined ||
+    (memoryMb !== undefined && (runtime === "plugin" || runtime === "command"))
+  // Who asks for level `process` by name gets it: a user and a control group of its own, where there are any.
+  const asks = request.level === "sandbox" || request.level === "process"
+  if (policy.name === "dev" && !asks && !restricted && !limited) return PLAIN
   const level = levelOf(request.level, policy, restricted)
   refuse(definition, problemsOf(request.network, request.files, level, policy))
   const demand = {
@@ -62,13 +68,14 @@ function levelOf(asked: string | undefined, policy: IsolationPolicy, restricted:
   return "process"
 }
 
-function limitsOf({ runtime, memoryMb, cpu, pids }: FunctionDefinition, policy: IsolationPolicy): Limits {
+function limitsOf({ runtime, memoryMb, cpu, cpuTimeMs, pids }: FunctionDefinition, policy: IsolationPolicy): Limits {
   const strict = policy.name === "strict"
   const memory = memoryMb ?? (strict ? DEFAULT_MEMORY_MB : undefined)
   const count = pids ?? (strict ? DEFAULT_PIDS : undefined)
   return {
     ...(memory === undefined ? {} : { memoryBytes: (memory + (runtime === "wasm" ? WASM_HOST_MB : 0)) * MIB }),
     ...(cpu === undefined ? {} : { cpu }),
+    ...(cpuTimeMs === undefined ? {} : { cpuTimeMs }),
     ...(count === undefined ? {} : { pids: count }),
   }
 }
