@@ -14,6 +14,8 @@ export interface StatusRequest {
   readonly timeoutMs?: number
   /** Only whether this invocation runs here, and what is known of it. */
   readonly invocationId?: string
+  /** Also what each instance uses now: costs the host some reads per instance. */
+  readonly usage?: boolean
   /** Also the last so many executions of the host, or of `function`; at most 1000. */
   readonly recent?: number
 }
@@ -40,6 +42,22 @@ export interface RecentExecution extends RunningExecution {
   readonly durationMs: number
   readonly eventsOut: number
   readonly error?: FnErrorData
+}
+
+/** What an instance uses. What the host cannot count is absent, never 0. */
+export interface InstanceStatus {
+  readonly id: string
+  readonly version: string
+  /** Absent for what runs in the host's own process, and for a command that does not run. */
+  readonly pid?: number
+  /** `group`: all its processes, with page cache and in-memory files; `process`: its first process alone. Absent where nothing is counted. */
+  readonly source?: "group" | "process"
+  readonly memoryBytes?: number
+  readonly memoryPeakBytes?: number
+  /** Processor time since it started, ms; of a command that of all its executions. */
+  readonly cpuMs?: number
+  /** Processes and threads. */
+  readonly pids?: number
 }
 
 /** How one host stands to one function. */
@@ -69,6 +87,10 @@ export interface FunctionStatus {
   readonly crashes: number
   /** How long the last cold start took, ms. */
   readonly lastColdStartMs?: number
+  /** How many executions a limit ended, by reason, as `MEMORY_LIMIT`; absent while there are none. */
+  readonly limits?: Readonly<Record<string, number>>
+  /** Answer to `usage`. */
+  readonly usage?: readonly InstanceStatus[]
 }
 
 /** What a host has done with the durable queue since it started. */

@@ -1,5 +1,13 @@
 /** prom-client metrics that hold nothing themselves: their values are asked for when somebody scrapes. */
-import { Counter, Histogram, type MetricObjectWithValues, type MetricType, type MetricValueWithName, type Registry } from "prom-client"
+import {
+  Counter,
+  Gauge,
+  Histogram,
+  type MetricObjectWithValues,
+  type MetricType,
+  type MetricValueWithName,
+  type Registry,
+} from "prom-client"
 import { BUCKETS_SECONDS, type Distribution } from "./distribution.js"
 
 /** One labelled value. */
@@ -14,7 +22,7 @@ export interface LazyOptions<V> {
   readonly help: string
   readonly labelNames: readonly string[]
   readonly registry: Registry
-  readonly read: () => Iterable<Sample<V>>
+  readonly read: () => Iterable<Sample<V>> | Promise<Iterable<Sample<V>>>
 }
 
 /** A counter over numbers that are kept elsewhere. */
@@ -24,9 +32,25 @@ export function lazyCounter({ name, help, labelNames, registry, read }: LazyOpti
     help,
     labelNames: [...labelNames],
     registers: [registry],
-    collect() {
+    async collect() {
+      const samples = await read()
       this.reset()
-      for (const { labels, value } of read()) this.inc(labels, value)
+      for (const { labels, value } of samples) this.inc(labels, value)
+    },
+  })
+}
+
+/** A gauge over numbers that are kept elsewhere. */
+export function lazyGauge({ name, help, labelNames, registry, read }: LazyOptions<number>): void {
+  new Gauge({
+    name,
+    help,
+    labelNames: [...labelNames],
+    registers: [registry],
+    async collect() {
+      const samples = await read()
+      this.reset()
+      for (const { labels, value } of samples) this.set(labels, value)
     },
   })
 }
@@ -47,7 +71,7 @@ class DistributionHistogram extends Histogram<string> {
 
   override async get(): Promise<MetricObjectWithValues<MetricValueWithName<string>>> {
     const values: MetricValueWithName<string>[] = []
-    for (const { labels, value } of this.#options.read()) values.push(...samplesOf(this.#options.name, labels, value))
+    for (const { labels, value } of await this.#options.read()) values.push(...samplesOf(this.#options.name, labels, value))
     const { name, help } = this.#options
     // The typings number the types; the registry writes this text.
     return { name, help, type: "histogram" as unknown as MetricType, aggregator: "sum", collect: () => undefined, values }

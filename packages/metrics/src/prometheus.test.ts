@@ -51,6 +51,29 @@ describe("R-OB-1: Prometheus instruments", () => {
     expect(samples.get('fn_nats_messages_total{direction="out"}')).toBe(7)
   })
 
+  test("what instances use is read once per scrape, by whoever said last that it knows", async () => {
+    const instruments = createPrometheusInstruments({ defaultMetrics: false })
+    let reads = 0
+    let cpuMs = 1_500
+    instruments.usage(async () => [])
+    instruments.usage(async () => {
+      reads++
+      return [
+        { fn: hello, instances: 2, memoryBytes: 1_000_000, cpuMs },
+        { fn: { ...hello, version: "2.0.0" }, instances: 1, memoryBytes: undefined, cpuMs: undefined },
+      ]
+    })
+    const first = await scrape(instruments)
+    expect(reads).toBe(1)
+    expect(first.get(`fn_instances{${HELLO}}`)).toBe(2)
+    expect(first.get(`fn_instance_memory_bytes{${HELLO}}`)).toBe(1_000_000)
+    expect(first.get(`fn_instance_cpu_seconds_total{${HELLO}}`)).toBe(1.5)
+    expect(first.get(`fn_instances{${HELLO.replace("1.0.0", "2.0.0")}}`)).toBe(1)
+    expect(first.has(`fn_instance_memory_bytes{${HELLO.replace("1.0.0", "2.0.0")}}`)).toBe(false)
+    cpuMs = 2_500
+    expect((await scrape(instruments)).get(`fn_instance_cpu_seconds_total{${HELLO}}`)).toBe(2.5)
+  })
+
   test("histograms are in seconds, cumulative, and end in +Inf", async () => {
     const instruments = createPrometheusInstruments({ defaultMetrics: false })
     for (const durationMs of [0.1, 0.2, 10, 10.5, 60_000]) instruments.execution(hello, "ok", durationMs)

@@ -4,9 +4,9 @@
  * Every execution of every function comes through here, so the hot path only adds to plain numbers; prom-client gets to see them when
  * somebody scrapes.
  */
-import type { FunctionLabels, Instruments, OverflowTarget } from "@fn/core"
+import type { FunctionLabels, FunctionUsage, Instruments, OverflowTarget } from "@fn/core"
 import { collectDefaultMetrics, Registry } from "prom-client"
-import { lazyCounter, lazyHistogram, type Sample } from "./lazy-metrics.js"
+import { lazyCounter, lazyGauge, lazyHistogram, type Sample } from "./lazy-metrics.js"
 import { ClientSeries, FunctionSeries, type Outcome, type Outcomes, SeriesMap } from "./series.js"
 
 /** Options of {@link createPrometheusInstruments}. */
@@ -47,6 +47,8 @@ class PromInstruments implements PrometheusInstruments {
   readonly #known = new WeakMap<FunctionLabels, FunctionSeries>()
   #last: FunctionLabels | undefined
   #lastSeries: FunctionSeries | undefined
+  #readUsage: (() => Promise<readonly FunctionUsage[]>) | undefined
+  #usage: Promise<void> | undefined
   #messagesIn = 0
   #messagesOut = 0
 
@@ -77,6 +79,10 @@ class PromInstruments implements PrometheusInstruments {
     this.#seriesOf(fn).crashes++
   }
 
+  usage(read: () => Promise<readonly FunctionUsage[]>): void {
+    this.#readUsage = read
+  }
+
   circuitOpened(fn: FunctionLabels): void {
     this.#seriesOf(fn).circuitsOpened++
   }
@@ -98,6 +104,29 @@ class PromInstruments implements PrometheusInstruments {
 
   metrics(): Promise<string> {
     return this.#registry.metrics()
+  }
+
+  /** Asked by several metrics in one scrape, reads once. */
+  async #used<V>(value: (series: FunctionSeries) => V | undefined): Promise<Sample<V>[]> {
+    this.#usage ??= this.#takeUsage().finally(() => {
+      this.#usage = undefined
+    })
+    await this.#usage
+    return Array.from(this.#functions).flatMap((series) => {
+      const used = series.instances > 0 || series.cpuMs !== undefined ? value(series) : undefined
+      return used === undefined ? [] : [{ labels: series.labels, value: used }]
+    })
+  }
+
+  async #takeUsage(): Promise<void> {
+    const all = (await this.#readUsage?.()) ?? []
+    for (const series of this.#functions) Object.assign(series, { instances: 0, memoryBytes: undefined, cpuMs: undefined })
+    for (const { fn, instances, memoryBytes, cpuMs } of all) {
+      const series = this.#seriesOf(fn)
+      series.instances += instances
+      if (memoryBytes !== undefined) series.memoryBytes = (series.memoryBytes ?? 0) + memoryBytes
+      if (cpuMs !== undefined) series.cpuMs = (series.cpuMs ?? 0) + cpuMs
+    }
   }
 
   #seriesOf(fn: FunctionLabels): FunctionSeries {
@@ -165,6 +194,27 @@ class PromInstruments implements PrometheusInstruments {
       labelNames: [...labelNames, "to"],
       registry,
       read: () => byTarget(this.#functions),
+    })
+    lazyGauge({
+      name: "fn_instances",
+      help: "Instances there are.",
+      labelNames,
+      registry,
+      read: () => this.#used(({ instances }) => instances),
+    })
+    lazyGauge({
+      name: "fn_instance_memory_bytes",
+      help: "Memory that the instances use together.",
+      labelNames,
+      registry,
+      read: () => this.#used(({ memoryBytes }) => memoryBytes),
+    })
+    lazyCounter({
+      name: "fn_instance_cpu_seconds_total",
+      help: "Processor time that the instances used, as far as it was counted.",
+      labelNames,
+      registry,
+      read: () => this.#used(({ cpuMs }) => (cpuMs === undefined ? undefined : cpuMs / 1000)),
     })
     lazyHistogram({
       name: "faas_invoke_duration_seconds",

@@ -18,6 +18,9 @@ export class FunctionSeries {
   coldStarts = 0
   crashes = 0
   circuitsOpened = 0
+  instances = 0
+  memoryBytes: number | undefined
+  cpuMs: number | undefined
   readonly overflowed: Record<OverflowTarget, number> = { host: 0, queue: 0, refused: 0 }
 
   constructor(fn: FunctionLabels) {

@@ -5,7 +5,6 @@ export {
   type IsolationReport,
   type Level,
   type MechanismName,
-  probeIsolation,
 } from "@fn/isolation"
 export { type Builtin, loadBuiltins } from "./builtins.js"
 export { isCallbackHost } from "./callbacks/http-policy.js"
@@ -15,6 +14,7 @@ export type { Execution, Instance, InstanceSpec, InstanceStarter } from "./insta
 export { createPluginStarter, type PluginStarterOptions } from "./instances/plugin/plugin-starter.js"
 export { checkWasm } from "./instances/wasm/wasm-module.js"
 export { createWasmStarter, type WasmStarterOptions } from "./instances/wasm/wasm-starter.js"
+export { FunctionLauncher } from "./isolation/launcher.js"
 export type { IsolationSettings } from "./isolation/policy.js"
 export { DEFAULT_LIMITS, type QueueRuntimeOptions, type RuntimeLimits, type RuntimeOptions } from "./options.js"
 export type { QueueDefaults } from "./queue/settings.js"

@@ -57,6 +57,7 @@ import { StoredIntake } from "./payloads/stored-intake.js"
 import { DurableQueue } from "./queue/queue.js"
 import { ExecutionLog } from "./records/execution-log.js"
 import { answerStatus, type HostStatusSource, hostStatus, parseStatusRequest } from "./status/host-status.js"
+import { usageByVersion } from "./status/instance-usage.js"
 import { VERSION } from "./version.js"
 
 const NO_QUEUE = FnError.of("JETSTREAM_UNAVAILABLE", "this host does not work on the queue")
@@ -286,6 +287,7 @@ export class RuntimeService implements AsyncDisposable {
       replyPrefixes: this.#options.replyPrefixes ?? REPLY_PREFIXES,
     })
     await this.#catalog.watch(this.#closing.signal)
+    this.#instruments.usage(() => usageByVersion(this.#catalog.served.values()))
     this.#ingress.openEnvelope()
     this.#handOverDesk.open()
     this.#broadcasts.open()

@@ -5,6 +5,7 @@
  * and is over when `exited` settles. Neighbours: pool.ts owns instances, builtin/ module/ plugin/ make them.
  */
 import type { EventSink, FnError, FunctionIdentity, Logger, WireEvent } from "@fn/core"
+import type { Usage } from "@fn/isolation"
 import type { FunctionDefinition } from "@fn/registry"
 
 /** What an instance is made from. */
@@ -46,6 +47,8 @@ export interface Instance {
   execute(execution: Execution): WireEvent[] | Promise<WireEvent[]>
   /** Resolves when the instance can still react; absent where that cannot be known. A loop that never yields never resolves it. */
   ping?(): Promise<void>
+  /** What it uses now, or used when it ended; absent for what has no process of its own. Undefined where nothing is known. */
+  usage?(): Promise<Usage | undefined>
   /** Ends it: the function's shutdown, then SIGTERM, then SIGKILL, within `graceMs` all in all. Resolves when nothing of it is left. May be called twice. */
   close(options: { graceMs: number }): Promise<void>
 }

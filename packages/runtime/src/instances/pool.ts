@@ -5,7 +5,7 @@
  * Phases: open → draining (another version is active: running calls finish, nothing new starts) → closed.
  * Neighbours: dispatch/dispatcher.ts owns pools and gives them only as many calls as they have slots.
  */
-import { FnError, type FunctionLabels, type Instruments, type Logger, newId } from "@fn/core"
+import { FnError, type FunctionLabels, type InstanceStatus, type Instruments, type Logger, newId } from "@fn/core"
 import type { FunctionDefinition } from "@fn/registry"
 import type { FunctionStats } from "../status/function-stats.js"
 import type { Instance, InstanceStarter } from "./instance.js"
@@ -20,6 +20,8 @@ export interface PooledInstance {
   /** Gets no further calls: it is over, holds an execution that ignores its cancellation, or its version is drained. */
   retired: boolean
   idleSince: number
+  /** Processor time, as last read. */
+  cpuUs: number | undefined
 }
 
 /** What a pool needs from its surroundings. */
@@ -67,6 +69,8 @@ export class InstancePool {
   readonly #options: PoolOptions
   readonly #instances: PooledInstance[] = []
   readonly #waiters: Waiter[] = []
+  /** Processor time of instances that are over. */
+  #pastCpuUs: number | undefined
   #starting = 0
   #failures = 0
   #lastFailure: FnError | undefined
@@ -113,6 +117,36 @@ export class InstancePool {
 
   get pids(): number[] {
     return this.#instances.flatMap(({ instance }) => (instance.pid === undefined ? [] : [instance.pid]))
+  }
+
+  /** What each instance uses now. */
+  async usage(): Promise<InstanceStatus[]> {
+    const version = this.definition.version
+    return await Promise.all(
+      this.#instances.map(async (pooled) => {
+        const { id, pid } = pooled.instance
+        const usage = await this.#read(pooled)
+        return { id, version, ...defined({ pid, ...usage }) }
+      }),
+    )
+  }
+
+  /** Processor time of all instances there are or were, as far as it was counted, when it was last read. */
+  get cpuMs(): number | undefined {
+    const known = [this.#pastCpuUs, ...this.#instances.map(({ cpuUs }) => cpuUs)].flatMap((cpuUs) => cpuUs ?? [])
+    return known.length === 0 ? undefined : known.reduce((sum, cpuUs) => sum + cpuUs, 0) / 1000
+  }
+
+  async #read(pooled: PooledInstance): Promise<Omit<InstanceStatus, "id" | "version">> {
+    const usage = await pooled.instance.usage?.()
+    if (usage === undefined) return {}
+    const { cpuUs, memoryBytes, memoryPeakBytes, pids, source } = usage
+    // What a process used is never less than it was; of one that has ended less may be known.
+    if (cpuUs !== undefined) pooled.cpuUs = Math.max(cpuUs, pooled.cpuUs ?? 0)
+    return {
+      source,
+      ...defined({ memoryBytes, memoryPeakBytes, pids, cpuMs: pooled.cpuUs === undefined ? undefined : pooled.cpuUs / 1000 }),
+    }
   }
 
   /** The least loaded ready instance with a free slot, taken; undefined when there is none. */
@@ -264,6 +298,7 @@ export class InstancePool {
       running: 0,
       retired: this.#phase === "draining" && this.#waiters.length === 0,
       idleSince: Date.now(),
+      cpuUs: undefined,
     }
     if (this.#phase === "closed") {
       await instance.close({ graceMs: this.#options.closeGraceMs })
@@ -289,6 +324,7 @@ export class InstancePool {
   #exited(pooled: PooledInstance, error: FnError | undefined): void {
     pooled.retired = true
     this.#remove(pooled)
+    this.#track(this.#readLast(pooled))
     if (!error) return
     this.#options.instruments.crash(this.labels)
     this.stats.crashed()
@@ -301,6 +337,11 @@ export class InstancePool {
     })
     this.#failed(error)
     this.#startIfNeeded()
+  }
+
+  async #readLast(pooled: PooledInstance): Promise<void> {
+    await this.#read(pooled)
+    if (pooled.cpuUs !== undefined) this.#pastCpuUs = (this.#pastCpuUs ?? 0) + pooled.cpuUs
   }
 
   #failed(error: FnError): void {
@@ -361,4 +402,8 @@ export class InstancePool {
       this.settle()
     })
   }
+}
+
+function defined<T extends object>(values: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as never
 }

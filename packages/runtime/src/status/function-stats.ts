@@ -1,4 +1,12 @@
-import type { FnError } from "@fn/core"
+import type { FnError, Reason } from "@fn/core"
+
+/** What says that a limit ended an execution. */
+const LIMITS: ReadonlySet<string> = new Set<Reason>(["MEMORY_LIMIT", "CPU_LIMIT", "PIDS_LIMIT", "OUTPUT_LIMIT"])
+
+/** Whether a limit ended an execution that failed with `error`. */
+export function isLimit({ reason }: FnError): boolean {
+  return LIMITS.has(reason)
+}
 
 /** Part that the newest execution has in the average. */
 const SMOOTHING = 0.1
@@ -14,6 +22,8 @@ export class FunctionStats {
   errors = 0
   coldStarts = 0
   crashes = 0
+  /** Executions that a limit ended, by reason. */
+  limits: Record<string, number> | undefined
   /** Executions that were answered and never let go of their slot. */
   stuck = 0
   lastColdStartMs: number | undefined
@@ -32,6 +42,10 @@ export class FunctionStats {
 
   failed(error: FnError): void {
     this.errors++
+    if (isLimit(error)) {
+      this.limits ??= {}
+      this.limits[error.reason] = (this.limits[error.reason] ?? 0) + 1
+    }
     this.lastError = `${error.code} ${error.reason}: ${error.message}`
   }
 

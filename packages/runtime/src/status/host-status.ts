@@ -15,6 +15,8 @@ import { type HostedFunction, offeredSlots } from "../dispatch/hosted-function.j
 import type { DurableQueue } from "../queue/queue.js"
 import { RECENT_EXECUTIONS, type RecentExecutions } from "../records/recent-executions.js"
 
+import { instancesOf } from "./instance-usage.js"
+
 /** What a status is made from. */
 export interface HostStatusSource {
   readonly host: string
@@ -49,7 +51,17 @@ export async function answerStatus(source: HostStatusSource, request: StatusRequ
     await source.catalog.applied(request.function, request.awaitRevision, patience)
   }
   const status = hostStatus(source, request.function)
-  return { ...status, ...invocationStatus(source, request.invocationId), ...recentStatus(source, request) }
+  const functions = request.usage === true ? await withUsage(source, status.functions) : status.functions
+  return { ...status, functions, ...invocationStatus(source, request.invocationId), ...recentStatus(source, request) }
+}
+
+async function withUsage({ catalog }: HostStatusSource, functions: readonly FunctionStatus[]): Promise<FunctionStatus[]> {
+  return await Promise.all(
+    functions.map(async (status) => {
+      const fn = catalog.served.get(status.function)
+      return fn ? { ...status, usage: await instancesOf(fn) } : status
+    }),
+  )
 }
 
 function invocationStatus(source: HostStatusSource, id: string | undefined): Partial<HostStatus> {
@@ -123,6 +135,7 @@ function servedStatus(fn: HostedFunction): FunctionStatus {
     errors: stats.errors,
     coldStarts: stats.coldStarts,
     crashes: stats.crashes,
+    ...(stats.limits ? { limits: stats.limits } : {}),
     ...(stats.lastColdStartMs === undefined ? {} : { lastColdStartMs: stats.lastColdStartMs }),
   }
 }

@@ -1,7 +1,18 @@
 import { FnError, type WireEvent } from "@fn/core"
+import type { Usage } from "@fn/isolation"
+import { sumOf } from "../../isolation/usage.js"
 import type { Execution, Instance } from "../instance.js"
 import { within } from "../plugin/within.js"
 import { type CommandProgram, CommandRun } from "./command-run.js"
+
+const NOTHING: Usage = {
+  memoryBytes: undefined,
+  memoryPeakBytes: undefined,
+  cpuUs: undefined,
+  pids: undefined,
+  throttled: undefined,
+  source: "group",
+}
 
 /** A command that can be run: no process waits, each execution starts one and is over when it is. So an instance cannot crash. */
 export class CommandInstance implements Instance {
@@ -12,6 +23,8 @@ export class CommandInstance implements Instance {
   readonly #runs = new Map<CommandRun, Promise<unknown>>()
   #end: () => void = () => undefined
   #closed = false
+  /** Processor time of executions that are over, as far as it was counted. */
+  #pastCpuUs: number | undefined
 
   constructor(program: CommandProgram, killGraceMs: number) {
     this.id = program.spec.fn.instance
@@ -32,7 +45,22 @@ export class CommandInstance implements Instance {
       return await result
     } finally {
       this.#runs.delete(run)
+      const cpuUs = (await run.usage())?.cpuUs
+      if (cpuUs !== undefined) this.#pastCpuUs = (this.#pastCpuUs ?? 0) + cpuUs
     }
+  }
+
+  /** Of one execution that runs. */
+  get pid(): number | undefined {
+    for (const { pid } of this.#runs.keys()) if (pid !== undefined) return pid
+    return undefined
+  }
+
+  /** Of the executions that run, and the processor time of those that did. */
+  async usage(): Promise<Usage | undefined> {
+    const running = await Promise.all(Array.from(this.#runs.keys(), (run) => run.usage()))
+    const past: Usage = { ...NOTHING, cpuUs: this.#pastCpuUs }
+    return sumOf([...running.flatMap((usage) => usage ?? []), ...(this.#pastCpuUs === undefined ? [] : [past])])
   }
 
   /** Lets what runs finish for half of the grace, then ends it. */

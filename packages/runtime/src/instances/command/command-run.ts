@@ -10,9 +10,11 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import type { Readable } from "node:stream"
 import { FnError, functionSource, type Logger, messageOf, type WireEvent } from "@fn/core"
+import type { Usage } from "@fn/isolation"
 import { type Child, describeExit, type ExitInfo, type GroupKeeper } from "@fn/process"
 import type { Demand } from "../../isolation/demand.js"
 import { type FunctionLauncher, isIsolated, limitError, type Program } from "../../isolation/launcher.js"
+import { usageOf } from "../../isolation/usage.js"
 import { stdinOf, variablesOf } from "../../stdio/input.js"
 import { MAX_EVENTS, tooMany } from "../../stdio/output-event.js"
 import { OutputReader, outputLimit } from "../../stdio/output-reader.js"
@@ -87,6 +89,15 @@ export class CommandRun {
     } finally {
       await this.#remove(folder)
     }
+  }
+
+  /** What its process uses, or used; undefined before it has started. */
+  async usage(): Promise<Usage | undefined> {
+    return this.#child ? await usageOf(this.#child) : undefined
+  }
+
+  get pid(): number | undefined {
+    return this.#child?.pid
   }
 
   /** Ends it for `reason`: SIGTERM to its group, SIGKILL after `graceMs`. The first reason stays. */

@@ -8,6 +8,8 @@ import {
   type LogBody,
   type WireEvent,
 } from "@fn/core"
+import type { Usage } from "@fn/isolation"
+import { usageOf } from "../../isolation/usage.js"
 import { EventRelay } from "../event-relay.js"
 import type { Execution, Instance, InstanceSpec } from "../instance.js"
 import { LineSplitter } from "../line-splitter.js"
@@ -76,6 +78,10 @@ export class ModuleInstance implements Instance, ModuleProcessEvents {
       execution.cancel = (reason) => this.#process.cancel(callId, reason)
       this.#process.call(callId, data === undefined ? [prefix] : [prefix, data])
     })
+  }
+
+  usage(): Promise<Usage> {
+    return usageOf(this.#process.child)
   }
 
   ping(): Promise<void> {

@@ -6,11 +6,12 @@
  */
 import { FnError } from "@fn/core"
 import type { PluginAddress, PluginProgram, StartedPlugin } from "@fn/go-plugin"
-import type { SystemView } from "@fn/isolation"
+import type { SystemView, Usage } from "@fn/isolation"
 import type { Child } from "@fn/process"
 import { commandLine } from "@fn/registry"
 import type { Demand } from "../../isolation/demand.js"
 import { type FunctionLauncher, isIsolated, limitError, type Place } from "../../isolation/launcher.js"
+import { usageOf } from "../../isolation/usage.js"
 import { findProgram } from "../command/program-file.js"
 import type { InstanceSpec } from "../instance.js"
 
@@ -20,6 +21,8 @@ export interface IsolatedPlugin {
   start(program: PluginProgram): Promise<StartedPlugin>
   /** The limit that ended its process, if one did. */
   limit(): Promise<FnError | undefined>
+  /** What its process uses; undefined before there is one. */
+  usage(): Promise<Usage | undefined>
 }
 
 const SOCKET_DIR = "/run/fn"
@@ -61,6 +64,7 @@ export async function isolatedPlugin(
       return { child, ...translation(child, demand) }
     },
     limit: async () => (child?.exit ? await limitError(child) : undefined),
+    usage: async () => (child ? await usageOf(child) : undefined),
   }
 }
 

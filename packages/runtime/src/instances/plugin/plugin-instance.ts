@@ -9,6 +9,7 @@ import type { WireEvent } from "@fn/core"
 import { FnError, type Logger, messageOf } from "@fn/core"
 import { durationFromMs } from "@fn/core/plugin-wire"
 import type { PluginProcess } from "@fn/go-plugin"
+import { readProcessUsage, type Usage } from "@fn/isolation"
 import type { plugin } from "@fn/proto"
 import { Metadata } from "@grpc/grpc-js"
 import type { Execution, Instance } from "../instance.js"
@@ -26,6 +27,8 @@ export interface PluginParts {
   readonly logger: Logger
   /** The limit that ended its process, if one did. */
   readonly limit?: () => Promise<FnError | undefined>
+  /** What its process uses, if it is known better than from /proc. */
+  readonly usage?: () => Promise<Usage | undefined>
 }
 
 export class PluginInstance implements Instance {
@@ -57,6 +60,10 @@ export class PluginInstance implements Instance {
 
   execute(execution: Execution): Promise<WireEvent[]> {
     return this.#parts.calls.execute(execution)
+  }
+
+  async usage(): Promise<Usage> {
+    return (await this.#parts.usage?.()) ?? readProcessUsage(this.pid)
   }
 
   /** The stream broke. The process follows, unless it is only the stream: then it is ended, because its open calls have no answer. */

@@ -125,7 +125,8 @@ class PluginStart {
       calls,
       accepts: description.accepts.length > 0 ? description.accepts : undefined,
       logger: this.#spec.logger,
-      limit: () => this.#isolated?.limit() ?? Promise.resolve(undefined),
+      limit: async () => await this.#isolated?.limit(),
+      usage: async () => await this.#isolated?.usage(),
     })
     return instance
   }

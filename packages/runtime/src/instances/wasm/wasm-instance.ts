@@ -1,4 +1,6 @@
 import { FnError, type WireEvent } from "@fn/core"
+import type { Usage } from "@fn/isolation"
+import { usageOf } from "../../isolation/usage.js"
 import type { Execution, Instance, InstanceSpec } from "../instance.js"
 import { LineSplitter } from "../line-splitter.js"
 import type { WasmProcess } from "./wasm-process.js"
@@ -63,6 +65,10 @@ export class WasmInstance implements Instance {
       running = undefined
       this.#running = undefined
     }
+  }
+
+  usage(): Promise<Usage> {
+    return usageOf(this.#current.child)
   }
 
   ping(): Promise<void> {
