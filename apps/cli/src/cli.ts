@@ -6,6 +6,7 @@ import { deleteCommand } from "./commands/delete.js"
 import { deployCommand } from "./commands/deploy.js"
 import { devCommand } from "./commands/dev.js"
 import { dlqCommand } from "./commands/dlq/dlq.js"
+import { doctorCommand } from "./commands/doctor.js"
 import { executionsCommand } from "./commands/executions.js"
 import { getCommand } from "./commands/get.js"
 import { initCommand } from "./commands/init.js"
@@ -43,6 +44,7 @@ const VERBS = [
   rollbackCommand,
   deleteCommand,
   setupCommand,
+  doctorCommand,
 ]
 
 const EXIT_CODES = `
