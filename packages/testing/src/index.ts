@@ -1,4 +1,5 @@
 export * from "./fn-dev.js"
+export * from "./java.js"
 export * from "./oldest-server.js"
 export * from "./process-tree.js"
 export * from "./python.js"
