@@ -1,15 +1,20 @@
 /** Functions of every kind on a host whose policy is strict. */
-import { chmod, mkdtemp, rm } from "node:fs/promises"
+import { execFileSync } from "node:child_process"
+import { existsSync } from "node:fs"
+import { chmod, cp, mkdtemp, readdir, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { findOnPath } from "@fn/process"
 import type { FunctionManifest } from "@fn/registry"
+import { findPython } from "@fn/testing"
 import type { Msg } from "@nats-io/transport-node"
 import { build } from "esbuild"
 import type { RuntimeOptions } from "../../src/index.js"
 import { go, runGo } from "../plugin/go-program.js"
 import { startTestHost, type TestHost } from "../test-host.js"
+
+const SYSTEM_PYTHON = "/usr/bin/python3"
 
 /** Whether strict hosts can run here; says loudly if not. */
 export function canIsolate(what: string): boolean {
@@ -67,9 +72,13 @@ export async function startIsolatedHost(options: Partial<RuntimeOptions> = {}): 
   }
 }
 
-async function bundlePlugin(body: Body): Promise<Buffer> {
-  const contents = `import { defineFunction, servePlugin } from "@fn/plugin-sdk"
-    servePlugin(defineFunction({ name: "plugin", handler: async (event) => ({ type: "answer", data: await (async () => { ${body} })() }) }))`
+function bundlePlugin(body: Body): Promise<Buffer> {
+  return bundle(`import { defineFunction, servePlugin } from "@fn/plugin-sdk"
+    servePlugin(defineFunction({ name: "plugin", handler: async (event) => ({ type: "answer", data: await (async () => { ${body} })() }) }))`)
+}
+
+/** A program for Node and everything it imports, in one file. */
+export async function bundle(contents: string): Promise<Buffer> {
   const { outputFiles } = await build({
     stdin: { contents, resolveDir: fileURLToPath(new URL(".", import.meta.url)), loader: "js" },
     bundle: true,
@@ -80,6 +89,38 @@ async function bundlePlugin(body: Body): Promise<Buffer> {
     logLevel: "error",
   })
   return Buffer.from((outputFiles[0] as { contents: Uint8Array }).contents)
+}
+
+/** What a Python plugin needs to run as another user: an interpreter of the system, and folders with its packages that everybody may read. */
+export interface SystemPython {
+  readonly packages: string
+  readonly pythonPath: readonly string[]
+  remove(): Promise<void>
+}
+
+/** Copies the packages of the Python SDK; undefined, loudly, where they or an interpreter for them are not there. */
+export async function copyPython(what: string): Promise<SystemPython | undefined> {
+  const python = findPython()
+  const versionOf = (executable: string) =>
+    execFileSync(executable, ["-c", "import sysconfig; print(sysconfig.get_path('purelib'), sysconfig.get_config_var('SOABI'))"], {
+      encoding: "utf8",
+    })
+      .trim()
+      .split(" ")
+  const own = python && versionOf(python.executable)
+  if (!python || !own?.[0] || !existsSync(SYSTEM_PYTHON) || versionOf(SYSTEM_PYTHON)[1] !== own[1]) {
+    console.warn(`SKIPPED: needs ${SYSTEM_PYTHON} with grpcio (npm run setup): ${what}`)
+    return undefined
+  }
+  const packages = await mkdtemp(join(tmpdir(), "fn-python-isolated-"))
+  const [site] = own
+  const wanted = (await readdir(site)).filter((name) =>
+    /^(_cffi_backend|cffi|cryptography|google|grpc|typing_extensions)\b[^-]*$/.test(name),
+  )
+  for (const name of wanted) await cp(join(site, name), join(packages, name), { recursive: true })
+  await cp(python.sdkFolder, join(packages, "sdk"), { recursive: true })
+  await chmod(packages, 0o755)
+  return { packages, pythonPath: [packages, join(packages, "sdk")], remove: () => rm(packages, { recursive: true, force: true }) }
 }
 
 /** The Go plugin of the contract tests, or undefined where there is no Go. */
