@@ -1,0 +1,54 @@
+/** PL-3: plugins written in Rust with the Rust SDK, over tonic. */
+import type { FunctionDefinition } from "@fn/registry"
+import { findRust } from "@fn/testing"
+import { afterEach, beforeAll, expect, test } from "@jest/globals"
+import { pluginContract } from "../../../test/plugin/contract.js"
+import { streamContract } from "../../../test/plugin/stream-contract.js"
+import { executionOf, failure, fixture, rememberingLogger, specOf } from "../../../test/plugin/support.js"
+import type { Instance } from "../instance.js"
+import { createPluginStarter } from "./plugin-starter.js"
+
+const rust = findRust()
+const { logger, lines } = rememberingLogger()
+const started: Instance[] = []
+let program: string
+
+async function startWith(args: readonly string[], overrides: Partial<FunctionDefinition> = {}): Promise<Instance> {
+  const starter = createPluginStarter({ logger, startTimeoutMs: 8_000 })
+  const spec = specOf([program, ...args], { language: "rust", ...overrides }, logger)
+  const instance = await starter.start(spec, new AbortController().signal)
+  started.push(instance)
+  return instance
+}
+
+if (!rust) {
+  test("the Rust toolchain is needed", () => {
+    console.warn("SKIPPED: needs cargo: plugins written in Rust were neither built nor run")
+  })
+} else {
+  beforeAll(async () => {
+    program = await rust.build(fixture("rust-everything"), "rust-everything")
+  }, 480_000)
+  afterEach(async () => {
+    for (const instance of started.splice(0)) await instance.close({ graceMs: 2_000 })
+  })
+
+  pluginContract("written in Rust (PL-3)", { start: (overrides = {}) => startWith([], overrides), lines, panicExitCode: 101 })
+  streamContract("a function in Rust that sends its events", { start: () => startWith(["streams"]), lines })
+
+  test("a handler that panics fails its call alone, and the log says where", async () => {
+    const instance = await startWith([])
+    expect(await failure(instance.execute(executionOf("panic-inside")))).toMatchObject({
+      code: "unknown",
+      reason: "FUNCTION_THREW",
+      message: "panic: a mistake of the handler",
+    })
+    expect(lines.find(({ message }) => message === "the function panicked")).toMatchObject({
+      level: "error",
+      fields: { panic: expect.stringContaining("main.rs") },
+    })
+    expect(await instance.execute(executionOf("nothing"))).toEqual([])
+  })
+
+  test("the Rust SDK's own tests pass", () => rust.test(rust.sdkFolder), 480_000)
+}

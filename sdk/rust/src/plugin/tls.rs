@@ -1,0 +1,146 @@
+//! AutoMTLS: a certificate made anew for each process, and the one certificate of the host that started it.
+//!
+//! The host's certificate stands for itself, so it is compared and not verified against anything; that the peer has its key is what TLS proves.
+//! Hosts written in Go have keys on P-521, which ring does not know.
+
+use std::io;
+use std::sync::Arc;
+
+use base64::prelude::{Engine, BASE64_STANDARD_NO_PAD};
+use p521::ecdsa::signature::Verifier;
+use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose};
+use rustls::client::danger::HandshakeSignatureValid;
+use rustls::crypto::{ring, verify_tls13_signature, CryptoProvider, WebPkiSupportedAlgorithms};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{
+    alg_id, AlgorithmIdentifier, CertificateDer, InvalidSignature, PrivatePkcs8KeyDer, SignatureVerificationAlgorithm, UnixTime,
+};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, ServerConfig, SignatureScheme};
+use tokio_rustls::TlsAcceptor;
+
+/// How we accept connections, and our certificate as the handshake line carries it.
+pub(crate) struct Tls {
+    pub(crate) acceptor: TlsAcceptor,
+    pub(crate) field: String,
+}
+
+/// Serves whoever has the key of this certificate (PEM), and nobody else.
+pub(crate) fn accept_only(host_certificate: &str) -> io::Result<Tls> {
+    let host = CertificateDer::from_pem_slice(host_certificate.as_bytes())
+        .map_err(|error| io::Error::other(format!("PLUGIN_CLIENT_CERT is no certificate: {error}")))?;
+    let (certificate, key) = make_certificate().map_err(io::Error::other)?;
+    // A Go host refuses padding.
+    let field = BASE64_STANDARD_NO_PAD.encode(&certificate);
+    let mut config = ServerConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .map_err(io::Error::other)?
+        .with_client_cert_verifier(Arc::new(OnlyHost { host }))
+        .with_single_cert(vec![certificate], key.into())
+        .map_err(io::Error::other)?;
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    Ok(Tls { acceptor: TlsAcceptor::from(Arc::new(config)), field })
+}
+
+/// From the system; fails only where there is no randomness.
+pub(crate) fn random_bytes<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    rustls::crypto::SecureRandom::fill(ring::default_provider().secure_random, &mut bytes).expect("the system gives random bytes");
+    bytes
+}
+
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(ring::default_provider())
+}
+
+/// P-256 and no CA, which Go, OpenSSL, BoringSSL and rustls all take as it is.
+fn make_certificate() -> Result<(CertificateDer<'static>, PrivatePkcs8KeyDer<'static>), rcgen::Error> {
+    let key = KeyPair::generate()?;
+    let mut params = CertificateParams::new(vec!["localhost".into()])?;
+    params.distinguished_name.push(DnType::OrganizationName, "fn");
+    params.distinguished_name.push(DnType::CommonName, "localhost");
+    params.is_ca = IsCa::ExplicitNoCa;
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyAgreement];
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth, ExtendedKeyUsagePurpose::ServerAuth];
+    let certificate = params.self_signed(&key)?;
+    Ok((certificate.into(), PrivatePkcs8KeyDer::from(key.serialize_der())))
+}
+
+/// Knows one client.
+#[derive(Debug)]
+struct OnlyHost {
+    host: CertificateDer<'static>,
+}
+
+impl ClientCertVerifier for OnlyHost {
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[]
+    }
+
+    fn verify_client_cert(
+        &self,
+        sent: &CertificateDer<'_>,
+        _chain: &[CertificateDer<'_>],
+        _now: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        if *sent == self.host {
+            return Ok(ClientCertVerified::assertion());
+        }
+        Err(CertificateError::ApplicationVerificationFailure.into())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _message: &[u8],
+        _certificate: &CertificateDer<'_>,
+        _signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        // Never spoken: this build of rustls has TLS 1.3 alone.
+        Err(CertificateError::ApplicationVerificationFailure.into())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = if signed.scheme == SignatureScheme::ECDSA_NISTP521_SHA512 {
+            WITH_P521
+        } else {
+            ring::default_provider().signature_verification_algorithms
+        };
+        verify_tls13_signature(message, certificate, signed, &algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        let mut schemes = ring::default_provider().signature_verification_algorithms.supported_schemes();
+        schemes.push(SignatureScheme::ECDSA_NISTP521_SHA512);
+        schemes
+    }
+}
+
+const WITH_P521: WebPkiSupportedAlgorithms =
+    WebPkiSupportedAlgorithms { all: &[&P521_SHA512], mapping: &[(SignatureScheme::ECDSA_NISTP521_SHA512, &[&P521_SHA512])] };
+
+/// ECDSA on P-521 with SHA-512.
+#[derive(Debug)]
+struct P521Sha512;
+
+static P521_SHA512: P521Sha512 = P521Sha512;
+
+impl SignatureVerificationAlgorithm for P521Sha512 {
+    fn verify_signature(&self, public_key: &[u8], message: &[u8], signature: &[u8]) -> Result<(), InvalidSignature> {
+        let key = p521::ecdsa::VerifyingKey::from_sec1_bytes(public_key).map_err(|_| InvalidSignature)?;
+        let signature = p521::ecdsa::Signature::from_der(signature).map_err(|_| InvalidSignature)?;
+        key.verify(message, &signature).map_err(|_| InvalidSignature)
+    }
+
+    fn public_key_alg_id(&self) -> AlgorithmIdentifier {
+        alg_id::ECDSA_P521
+    }
+
+    fn signature_alg_id(&self) -> AlgorithmIdentifier {
+        alg_id::ECDSA_SHA512
+    }
+}
