@@ -161,7 +161,7 @@ describeWithGo("R-PL-3: our host and a plugin made with hashicorp/go-plugin", ()
     expect(await kv.run(`dial ${ours.id}`)).toBe("told:x")
     expect(await tellThrough(plugin.broker, theirs)).toBe("told:y")
     ours.close()
-    expect(existsSync(ours.address.address)).toBe(false)
+    expect(existsSync(ours.address?.address as string)).toBe(false)
   })
 
   test("H32 H36 a graceful close ends it with code 0, without SIGKILL and without its socket file", async () => {

@@ -61,7 +61,7 @@ describe("R-PL-4: a TypeScript plugin, started by hand", () => {
     const line = await startByHand({ ...cookie, ...(value === undefined ? {} : { PLUGIN_MULTIPLEX_GRPC: value }) }).line()
     const fields = line.trimEnd().split("|")
     expect(fields).toHaveLength(count)
-    expect(fields[6] ?? "false").toBe("false")
+    expect(fields[6] ?? "true").toBe("true")
   })
 
   test("P4 the version chosen reaches the line", async () => {

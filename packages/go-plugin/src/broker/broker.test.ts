@@ -27,7 +27,7 @@ describe("StreamBroker", () => {
     expect(await tellThrough(left, 1)).toBe("told:y")
     expect(await tellThrough(right, 1)).toBe("told:y")
     for (const service of services) service.close()
-    for (const service of services) expect(existsSync(service.address.address)).toBe(false)
+    for (const { address } of services) expect(existsSync(address?.address as string)).toBe(false)
   })
 
   test("a stranger's certificate is refused on brokered connections, too", async () => {
@@ -49,7 +49,7 @@ describe("StreamBroker", () => {
     open.push(early)
     await early.accept(addTell)
     const sent: Announcement[] = []
-    early.attach((announcement) => sent.push(announcement))
+    early.attach((message) => sent.push(message as Announcement))
     expect(sent.map(({ id, network }) => [id, network])).toEqual([[1, "unix"]])
   })
 
@@ -67,7 +67,7 @@ describe("StreamBroker", () => {
     const dialling = rejectionOf(left.dial(9))
     left.close()
     expect(await dialling).toMatchObject({ code: "unavailable" })
-    expect(existsSync(service.address.address)).toBe(false)
+    expect(existsSync(service.address?.address as string)).toBe(false)
     expect(await rejectionOf(left.accept(addTell))).toMatchObject({ code: "unavailable" })
     expect(await rejectionOf(left.dial(1))).toMatchObject({ code: "unavailable" })
   })

@@ -26,6 +26,7 @@ export interface EnvironmentOptions {
   readonly from: Readonly<Record<string, string | undefined>>
   readonly clientCertificatePem?: string
   readonly socketDir?: string
+  readonly multiplex?: boolean
   readonly ports?: { readonly min: number; readonly max: number }
 }
 
@@ -42,6 +43,7 @@ export function pluginEnvironment(options: EnvironmentOptions): Record<string, s
   env[PROTOCOL_VARIABLES.maxPort] = String(ports.max)
   env[PROTOCOL_VARIABLES.protocolVersions] = options.handshake.protocolVersions.join(",")
   if (options.clientCertificatePem) env[PROTOCOL_VARIABLES.clientCertificate] = options.clientCertificatePem
+  if (options.multiplex) env[PROTOCOL_VARIABLES.multiplex] = "true"
   if (options.socketDir) env[PROTOCOL_VARIABLES.socketDir] = options.socketDir
   return env
 }

@@ -25,12 +25,17 @@ describe("handshake line", () => {
         version,
         address,
         fc.option(certificate, { nil: undefined }),
-        fc.boolean(),
-        (protocolVersion, where, der, multiplexAsked) => {
-          const line: HandshakeLine = { protocolVersion, ...where, ...(der ? { certificate: der } : {}) }
-          const text = formatHandshakeLine(line, { multiplexAsked })
+        fc.option(fc.boolean(), { nil: undefined }),
+        (protocolVersion, where, der, multiplex) => {
+          const line: HandshakeLine = {
+            protocolVersion,
+            ...where,
+            ...(der ? { certificate: der } : {}),
+            ...(multiplex === undefined ? {} : { multiplex }),
+          }
+          const text = formatHandshakeLine(line)
           expect(text.endsWith("\n")).toBe(true)
-          expect(text.split("|")).toHaveLength(multiplexAsked ? 7 : 6)
+          expect(text.split("|")).toHaveLength(multiplex === undefined ? 6 : 7)
           // The certificate's base64 has no padding; an address may end in anything.
           expect(text.trimEnd().split("|")[5]).not.toContain("=")
           expect(parseHandshakeLine(text)).toEqual(line)

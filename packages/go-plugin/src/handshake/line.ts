@@ -15,6 +15,8 @@ export interface HandshakeLine extends PluginAddress {
   readonly protocolVersion: number
   /** DER of the plugin's certificate; absent when the field is empty. */
   readonly certificate?: Buffer
+  /** Whether the plugin can carry brokered services over its one connection. Absent unless its host asked. */
+  readonly multiplex?: boolean
 }
 
 /** go-plugin looks at the certificate field only from this length on: old plugins put other things there. */
@@ -30,7 +32,13 @@ export function parseHandshakeLine(text: string): HandshakeLine {
   const fields = line.split("|")
   if (line === "") throw refuse("the plugin printed an empty line where its handshake belongs", line)
   if (fields.length < 4) throw refuse("the plugin's first line is no handshake", line)
-  const [core, app, network, address, protocol = "netrpc", certificate = ""] = fields as [string, string, string, string, string?, string?]
+  const [core, app, network, address, protocol = "netrpc", certificate = "", multiplex = ""] = fields as [
+    string,
+    string,
+    string,
+    string,
+    ...string[],
+  ]
   if (!isDecimal(core)) throw refuse("the handshake's first field (core protocol version) is not a number", line)
   if (Number(core) !== CORE_PROTOCOL_VERSION)
     throw refuse(`the plugin speaks go-plugin core protocol ${core}, this host speaks ${CORE_PROTOCOL_VERSION}`, line)
@@ -41,23 +49,31 @@ export function parseHandshakeLine(text: string): HandshakeLine {
     const told = fields.length === 4 ? "netrpc (its handshake has four fields)" : quote(protocol)
     throw refuse(`the plugin speaks ${told}, this host speaks grpc only`, line, "PLUGIN_PROTOCOL")
   }
+  const offersMultiplex = parseGoBoolean(multiplex)
   return {
     protocolVersion: Number(app),
     network,
     address,
     ...(certificate.length > MIN_CERTIFICATE_LENGTH ? { certificate: Buffer.from(certificate, "base64") } : {}),
+    ...(offersMultiplex === undefined ? {} : { multiplex: offersMultiplex }),
   }
 }
 
-/** The line with its newline: six fields, or seven (`false`: no multiplexing here) when the host asked. */
-export function formatHandshakeLine(line: HandshakeLine, options: { multiplexAsked?: boolean } = {}): string {
+/** The line with its newline: six fields, or seven when it says something of multiplexing. */
+export function formatHandshakeLine(line: HandshakeLine): string {
   if (/[|\n\r]/.test(line.address))
     throw FnError.of("INVALID_REQUEST", `an address cannot contain "|" or a line break: ${quote(line.address)}`)
   // Go decodes strictly: with "=" padding it refuses the certificate.
   const certificate = line.certificate?.toString("base64").replace(/=+$/, "") ?? ""
   const fields = [CORE_PROTOCOL_VERSION, line.protocolVersion, line.network, line.address, "grpc", certificate]
-  if (options.multiplexAsked) fields.push("false")
+  if (line.multiplex !== undefined) fields.push(String(line.multiplex))
   return `${fields.join("|")}\n`
+}
+
+/** The spellings of Go's strconv. */
+export function parseGoBoolean(text: string): boolean | undefined {
+  if (/^(1|t|T|true|TRUE|True)$/.test(text)) return true
+  return /^(0|f|F|false|FALSE|False)$/.test(text) ? false : undefined
 }
 
 function isDecimal(text: string): boolean {

@@ -9,8 +9,9 @@ import { goPluginBroker, goPluginController, goPluginStdio, health } from "@fn/p
 import { type ChannelCredentials, type ClientDuplexStream, type ClientReadableStream, Metadata, type ServiceError } from "@grpc/grpc-js"
 import { StreamBroker } from "../broker/broker.js"
 import type { PluginAddress } from "../handshake/handshake.js"
+import type { MultiplexedPlugin } from "../multiplex/dial-plugin.js"
 import { type ClientConstructor, channelCredentials, PeerChannel, type PeerTls } from "../wire/channel.js"
-import { announcementFromConnInfo, connInfoFromAnnouncement } from "../wire/messages.js"
+import { brokerMessageFromConnInfo, connInfoFromBrokerMessage } from "../wire/messages.js"
 import { within } from "../within.js"
 
 /** How to connect, and where the plugin's own output goes. */
@@ -20,6 +21,8 @@ export interface ConnectionOptions {
   /** Instead of AutoMTLS: the application's own credentials. */
   readonly credentials?: ChannelCredentials | undefined
   readonly socketDir?: string | undefined
+  /** The one connection of a plugin that multiplexes; `address` is then its bridge. Closed with this. */
+  readonly multiplexed?: MultiplexedPlugin | undefined
   readonly logger: Logger
   readonly onStdout?: ((bytes: Buffer) => void) | undefined
   readonly onStderr?: ((bytes: Buffer) => void) | undefined
@@ -34,6 +37,7 @@ const STDIO_END_MS = 250
 export class PluginConnection {
   readonly broker: StreamBroker
   readonly #channel: PeerChannel
+  readonly #multiplexed: MultiplexedPlugin | undefined
   readonly #health: health.HealthClient
   readonly #brokerStream: ClientDuplexStream<goPluginBroker.ConnInfo, goPluginBroker.ConnInfo>
   readonly #stdioStream: ClientReadableStream<goPluginStdio.StdioData>
@@ -42,7 +46,13 @@ export class PluginConnection {
   constructor(options: ConnectionOptions) {
     this.#channel = new PeerChannel(options.address, options.credentials ?? channelCredentials(options.tls))
     this.#health = this.#channel.createClient(health.HealthClient)
-    this.broker = new StreamBroker({ tls: options.tls, credentials: options.credentials, listen: { socketDir: options.socketDir } })
+    this.#multiplexed = options.multiplexed
+    this.broker = new StreamBroker({
+      tls: options.tls,
+      credentials: options.credentials,
+      listen: { socketDir: options.socketDir },
+      multiplexer: options.multiplexed?.multiplexer,
+    })
     this.#brokerStream = this.#openBroker(options.logger)
     this.#stdioStream = this.#channel.createClient(goPluginStdio.GRPCStdioClient).streamStdio({})
     this.#stdioEnded = readStdio(this.#stdioStream, options)
@@ -94,13 +104,14 @@ export class PluginConnection {
     this.#brokerStream.cancel()
     this.#stdioStream.cancel()
     this.#channel.close()
+    this.#multiplexed?.close()
   }
 
   #openBroker(logger: Logger): ClientDuplexStream<goPluginBroker.ConnInfo, goPluginBroker.ConnInfo> {
     const stream = this.#channel.createClient(goPluginBroker.GRPCBrokerClient).startStream()
     stream.on("data", (info: goPluginBroker.ConnInfo) => {
-      const announcement = announcementFromConnInfo(info)
-      if (announcement) this.broker.receive(announcement)
+      const message = brokerMessageFromConnInfo(info)
+      if (message) this.broker.receive(message)
       else logger.warn("plugin sent a broker message that is no announcement", { network: info.network })
     })
     // A plugin without a broker, or one that ended: dials then fail for want of an announcement.
@@ -108,7 +119,7 @@ export class PluginConnection {
       this.broker.detach()
       logger.debug("broker stream ended", { cause: messageOf(error) })
     })
-    this.broker.attach((announcement) => stream.write(connInfoFromAnnouncement(announcement)))
+    this.broker.attach((message) => stream.write(connInfoFromBrokerMessage(message)))
     return stream
   }
 

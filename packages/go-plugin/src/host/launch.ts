@@ -14,6 +14,7 @@ import { pluginEnvironment } from "../handshake/environment.js"
 import type { Handshake, PluginAddress } from "../handshake/handshake.js"
 import { type HandshakeLine, parseHandshakeLine } from "../handshake/line.js"
 import { StderrLog } from "../log/stderr-log.js"
+import { dialMultiplexed } from "../multiplex/dial-plugin.js"
 import { type Certificate, createCertificate } from "../tls/certificate.js"
 import type { PeerTls } from "../wire/channel.js"
 import { removeSocket } from "../wire/listen.js"
@@ -25,7 +26,7 @@ import { describeExecutable, resolveExecutable } from "./executable.js"
 import { onProcessExit } from "./exit-hook.js"
 import { type FirstLine, readFirstLine } from "./first-line.js"
 import type { PluginProcess } from "./plugin-process.js"
-import { startWatch } from "./start-watch.js"
+import { type StartWatch, startWatch } from "./start-watch.js"
 
 /** How to launch a plugin. */
 export interface LaunchOptions {
@@ -48,6 +49,11 @@ export interface LaunchOptions {
   readonly checksums?: readonly PinnedFile[]
   /** Folder for the unix sockets of both sides. Default: the system's temporary one. */
   readonly socketDir?: string
+  /**
+   * Carries brokered services over the plugin's one connection instead of a socket for each: where host and plugin share but one path, as
+   * with a forwarded port. Default false, as go-plugin's. A plugin that cannot is refused; go-plugin's own can from 1.6 on.
+   */
+  readonly multiplex?: boolean
   /**
    * Starts the program some other way than as a plain child: in a sandbox, in a container. Given what would be spawned; resolves with the child and
    * with where what it announces is for us. `command` is then taken as it is.
@@ -148,7 +154,8 @@ class Launch {
       const announced = parseHandshakeLine(line)
       this.#line = { ...announced, ...this.#translate?.(announced) }
       this.#checkVersion(this.#line)
-      this.#connection = this.#connect(this.#line)
+      this.#checkMultiplex(this.#line)
+      this.#connection = await this.#connectWithin(watch, this.#line)
       await watch.race(this.#connection.ready(watch.leftMs()))
       return new ConnectedPlugin({
         process: this.#handle(),
@@ -191,11 +198,36 @@ class Launch {
     })
   }
 
-  #connect(line: HandshakeLine): PluginConnection {
+  #checkMultiplex({ multiplex }: HandshakeLine): void {
+    if (!this.#options.multiplex || multiplex) return
+    const said = multiplex === false ? "says no to it" : "knows nothing of it (go-plugin does from 1.6 on)"
+    throw FnError.of(
+      "PLUGIN_PROTOCOL",
+      `this host asked for one connection for everything (multiplex), and the plugin ${said}; launch it without multiplex`,
+    )
+  }
+
+  async #connectWithin(watch: StartWatch, line: HandshakeLine): Promise<PluginConnection> {
+    const connecting = this.#connect(line)
+    try {
+      return await watch.race(connecting)
+    } catch (thrown) {
+      // One that comes too late has nobody else to close it.
+      connecting.then(
+        (late) => late.close(),
+        () => undefined,
+      )
+      throw thrown
+    }
+  }
+
+  async #connect(line: HandshakeLine): Promise<PluginConnection> {
     const { credentials, socketDir, onStdout, onStderr } = this.#options
     const tls = this.#certificate ? peerTls(this.#certificate, line) : undefined
     if (!tls && !credentials && line.certificate) this.#logger.warn("plugin announced a certificate though none was asked for")
-    return new PluginConnection({ address: line, tls, credentials, socketDir, logger: this.#logger, onStdout, onStderr })
+    const multiplexed = this.#options.multiplex ? await dialMultiplexed(line, { socketDir }) : undefined
+    const address = multiplexed?.address ?? line
+    return new PluginConnection({ address, tls, credentials, socketDir, multiplexed, logger: this.#logger, onStdout, onStderr })
   }
 
   /** Rejects when the process ends before its line; stays pending when the line came all the same. */
@@ -261,7 +293,7 @@ class Launch {
 }
 
 function environmentOf(
-  { handshake, env, inheritEnv, socketDir }: LaunchOptions,
+  { handshake, env, inheritEnv, socketDir, multiplex }: LaunchOptions,
   certificate: Certificate | undefined,
 ): Record<string, string> {
   return pluginEnvironment({
@@ -270,6 +302,7 @@ function environmentOf(
     ...(env ? { env } : {}),
     ...(inheritEnv === undefined ? {} : { inherit: inheritEnv }),
     ...(socketDir ? { socketDir } : {}),
+    ...(multiplex ? { multiplex } : {}),
     ...(certificate ? { clientCertificatePem: certificate.certPem } : {}),
   })
 }

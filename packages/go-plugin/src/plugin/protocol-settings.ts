@@ -6,6 +6,7 @@ import { readFileSync } from "node:fs"
 import { FnError, messageOf } from "@fn/core"
 import { PROTOCOL_VARIABLES } from "../handshake/environment.js"
 import type { Handshake } from "../handshake/handshake.js"
+import { parseGoBoolean } from "../handshake/line.js"
 
 /** The protocol's variables, understood. */
 export interface ProtocolSettings {
@@ -17,7 +18,8 @@ export interface ProtocolSettings {
   readonly socketDir?: string
   /** Numeric id. */
   readonly socketGroup?: number
-  readonly multiplexAsked: boolean
+  /** Whether to carry everything over one connection. Absent when the host knows nothing of that, and must not be told of it. */
+  readonly multiplex?: boolean
 }
 
 type Environment = Record<string, string | undefined>
@@ -35,12 +37,13 @@ export function readProtocolSettings(env: Environment): ProtocolSettings {
   const pem = env[PROTOCOL_VARIABLES.clientCertificate]
   const group = env[PROTOCOL_VARIABLES.socketGroup]
   const socketDir = env[PROTOCOL_VARIABLES.socketDir]
+  const multiplex = env[PROTOCOL_VARIABLES.multiplex]
   return {
     offeredVersions: env[PROTOCOL_VARIABLES.protocolVersions],
     ports: readPorts(env),
-    multiplexAsked: Boolean(env[PROTOCOL_VARIABLES.multiplex]),
     ...(pem ? { clientCertificatePem: checkedPem(pem) } : {}),
     ...(socketDir ? { socketDir } : {}),
+    ...(multiplex ? { multiplex: parseGoBoolean(multiplex) ?? false } : {}),
     ...(group ? { socketGroup: groupId(group) } : {}),
   }
 }

@@ -4,6 +4,7 @@
  * Phases: cookie checked → listening → announced (the handshake line) → stopping → gone. The process belongs to the host: it ends when
  * the host says Shutdown, sends SIGTERM or dies, and this file calls process.exit then, because a handler that hangs must not keep it.
  */
+import { createServer, type Server as NetServer } from "node:net"
 import { FnError, type Logger, noopLogger } from "@fn/core"
 import { Server } from "@grpc/grpc-js"
 import { type Broker, StreamBroker } from "../broker/broker.js"
@@ -11,9 +12,10 @@ import { chooseProtocolVersion, type Handshake, type PluginAddress } from "../ha
 import { formatHandshakeLine } from "../handshake/line.js"
 import type { ReattachConfig } from "../handshake/reattach.js"
 import { createHclogLogger } from "../log/hclog-logger.js"
+import { Multiplexer } from "../multiplex/multiplexer.js"
 import { type Certificate, createCertificate } from "../tls/certificate.js"
 import { type PeerTls, SERVER_OPTIONS, serverCredentials } from "../wire/channel.js"
-import { type ListenOptions, listen, removeSocket } from "../wire/listen.js"
+import { type ListenOptions, listen, listenRaw, removeSocket } from "../wire/listen.js"
 import { writeFully } from "../wire/write-fully.js"
 import { within } from "../within.js"
 import { PluginOutput } from "./output.js"
@@ -92,10 +94,13 @@ async function serveForHost(options: ServeOptions, logger: Logger): Promise<void
   process.on("SIGINT", () => logger.debug("SIGINT ignored: the host decides"))
   process.on("uncaughtExceptionMonitor", (error, origin) => logger.error("plugin crashed", { origin, error }))
   process.on("exit", () => removeSocket(address))
-  const line = formatHandshakeLine(
-    { ...address, protocolVersion: plugin.version, ...(certificate ? { certificate: certificate.der } : {}) },
-    settings,
-  )
+  const line = formatHandshakeLine({
+    ...address,
+    protocolVersion: plugin.version,
+    ...(certificate ? { certificate: certificate.der } : {}),
+    // Whatever was asked: it is an answer to whether we could.
+    ...(settings.multiplex === undefined ? {} : { multiplex: true }),
+  })
   // One synchronous write past the redirected stream, and only now: the host dials as soon as it has read it.
   if (!writeFully(STDOUT_FD, line)) throw FnError.of("BAD_HANDSHAKE", "nobody reads the handshake: the host is gone")
   const reason = await ended
@@ -105,7 +110,7 @@ async function serveForHost(options: ServeOptions, logger: Logger): Promise<void
 }
 
 async function serveForTest(options: ServeOptions, test: ServeTestOptions): Promise<void> {
-  const settings: ProtocolSettings = { offeredVersions: undefined, ports: { min: 0, max: 0 }, multiplexAsked: false }
+  const settings: ProtocolSettings = { offeredVersions: undefined, ports: { min: 0, max: 0 } }
   const plugin = new ServedPlugin(options, settings, new PluginOutput())
   const { address } = await plugin.start()
   const ended = new Promise<void>((resolve) => {
@@ -136,6 +141,8 @@ class ServedPlugin {
   readonly #certificate: Certificate | undefined
   readonly #tls: PeerTls | undefined
   readonly #broker: StreamBroker
+  /** The host asked for one connection for everything. */
+  readonly #multiplexer: Multiplexer | undefined
   readonly #endStreams: () => void
   #address: PluginAddress | undefined
 
@@ -154,7 +161,8 @@ class ServedPlugin {
       this.#certificate = createCertificate()
       this.#tls = { certPem: this.#certificate.certPem, keyPem: this.#certificate.keyPem, peerCertPem: settings.clientCertificatePem }
     }
-    this.#broker = new StreamBroker({ tls: this.#tls, listen: this.#listen })
+    if (settings.multiplex) this.#multiplexer = this.#multiplex()
+    this.#broker = new StreamBroker({ tls: this.#tls, listen: this.#listen, multiplexer: this.#multiplexer })
     this.#endStreams = addPluginServices(this.#server, {
       output,
       broker: this.#broker,
@@ -165,7 +173,9 @@ class ServedPlugin {
   }
 
   async start(): Promise<{ address: PluginAddress; certificate: Certificate | undefined }> {
-    this.#address = await listen(this.#server, serverCredentials(this.#tls), this.#listen)
+    this.#address = this.#multiplexer
+      ? await listenRaw(connectionServer(this.#multiplexer), this.#listen)
+      : await listen(this.#server, serverCredentials(this.#tls), this.#listen)
     return { address: this.#address, certificate: this.#certificate }
   }
 
@@ -180,6 +190,11 @@ class ServedPlugin {
     if (this.#address) removeSocket(this.#address)
   }
 
+  #multiplex(): Multiplexer {
+    const injector = this.#server.createConnectionInjector(serverCredentials(this.#tls))
+    return new Multiplexer({ side: "server", onMainStream: (stream) => injector.injectConnection(stream) })
+  }
+
   async #runHook(): Promise<void> {
     try {
       await this.#options.onShutdown?.()
@@ -187,6 +202,11 @@ class ServedPlugin {
       this.#logger.error("the plugin's shutdown hook failed", { error })
     }
   }
+}
+
+/** Takes connections for a multiplexer, which finds out which of them is the host's. */
+function connectionServer(multiplexer: Multiplexer): NetServer {
+  return createServer({ noDelay: true }, (socket) => multiplexer.attach(socket))
 }
 
 /** Go plugins outlive a killed host for ever. We look whether our parent is still the one that launched us. */

@@ -3,7 +3,7 @@ import type { Logger } from "@fn/core"
 import { type goPluginBroker, goPluginController, goPluginStdio, health, goPluginBroker as wire } from "@fn/proto"
 import { type handleBidiStreamingCall, type Server, type ServerWritableStream, status } from "@grpc/grpc-js"
 import type { StreamBroker } from "../broker/broker.js"
-import { announcementFromConnInfo, connInfoFromAnnouncement } from "../wire/messages.js"
+import { brokerMessageFromConnInfo, connInfoFromBrokerMessage } from "../wire/messages.js"
 import type { PluginOutput } from "./output.js"
 
 /** What the services act upon. */
@@ -71,10 +71,10 @@ function brokerStream(
     if (attached) return void call.end()
     attached = true
     track(call)
-    broker.attach((announcement) => call.write(connInfoFromAnnouncement(announcement)))
+    broker.attach((message) => call.write(connInfoFromBrokerMessage(message)))
     call.on("data", (info: goPluginBroker.ConnInfo) => {
-      const announcement = announcementFromConnInfo(info)
-      if (announcement) broker.receive(announcement)
+      const message = brokerMessageFromConnInfo(info)
+      if (message) broker.receive(message)
     })
     const detach = (): void => {
       attached = false

@@ -80,6 +80,11 @@ export class PeerChannel {
     return new ctor(this.#target, this.#credentials, { channelOverride: this.#shared() })
   }
 
+  /** Connects before the first call. */
+  connect(): void {
+    this.#channel.getConnectivityState(true)
+  }
+
   close(): void {
     if (this.#closed) return
     this.#closed = true

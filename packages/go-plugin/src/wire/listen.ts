@@ -1,6 +1,7 @@
 /** Sockets of go-plugin servers: the plugin's main one, and brokered ones of both sides. */
 import { randomBytes } from "node:crypto"
 import { chmodSync, chownSync, lstatSync, unlinkSync } from "node:fs"
+import type { Server as NetServer } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { FnError, messageOf } from "@fn/core"
@@ -24,9 +25,25 @@ export const MAX_SOCKET_PATH_BYTES = 103
 
 /** Binds `server` and tells where. On TCP it listens on 127.0.0.1 only. */
 export async function listen(server: Server, credentials: ServerCredentials, options: ListenOptions = {}): Promise<PluginAddress> {
-  if ((options.network ?? defaultNetwork()) === "tcp") return await listenTcp(server, credentials, options.ports)
+  return await listenWith((at) => bindGrpc(server, credentials, at), options)
+}
+
+/** The same for a server of bare connections. */
+export async function listenRaw(server: NetServer, options: ListenOptions = {}): Promise<PluginAddress> {
+  return await listenWith((at) => bindRaw(server, at), options)
+}
+
+/** Where to bind. */
+type BindTarget = { readonly path: string } | { readonly port: number }
+/** Resolves with the port; 0 for a path. */
+type Bind = (at: BindTarget) => Promise<number>
+
+const LOOPBACK = "127.0.0.1"
+
+async function listenWith(bind: Bind, options: ListenOptions): Promise<PluginAddress> {
+  if ((options.network ?? defaultNetwork()) === "tcp") return await listenTcp(bind, options.ports)
   const address = newSocketPath(options.socketDir)
-  await bind(server, `unix:${address}`, credentials)
+  await bind({ path: address })
   if (options.socketGroup !== undefined) {
     chownSync(address, -1, options.socketGroup)
     chmodSync(address, 0o660)
@@ -61,12 +78,12 @@ function newSocketPath(dir: string | undefined): string {
   )
 }
 
-async function listenTcp(server: Server, credentials: ServerCredentials, ports: ListenOptions["ports"]): Promise<PluginAddress> {
-  if (!ports || ports.max === 0) return { network: "tcp", address: `127.0.0.1:${await bind(server, "127.0.0.1:0", credentials)}` }
+async function listenTcp(bind: Bind, ports: ListenOptions["ports"]): Promise<PluginAddress> {
+  if (!ports || ports.max === 0) return { network: "tcp", address: `${LOOPBACK}:${await bind({ port: 0 })}` }
   let last: unknown
   for (let port = ports.min; port <= ports.max; port++) {
     try {
-      return { network: "tcp", address: `127.0.0.1:${await bind(server, `127.0.0.1:${port}`, credentials)}` }
+      return { network: "tcp", address: `${LOOPBACK}:${await bind({ port })}` }
     } catch (inUse) {
       last = inUse
     }
@@ -74,6 +91,18 @@ async function listenTcp(server: Server, credentials: ServerCredentials, ports: 
   throw FnError.of("INVALID_REQUEST", `no free port from ${ports.min} to ${ports.max}: ${messageOf(last)}`, { cause: last })
 }
 
-function bind(server: Server, address: string, credentials: ServerCredentials): Promise<number> {
-  return new Promise((resolve, reject) => server.bindAsync(address, credentials, (error, port) => (error ? reject(error) : resolve(port))))
+function bindGrpc(server: Server, credentials: ServerCredentials, at: BindTarget): Promise<number> {
+  const target = "path" in at ? `unix:${at.path}` : `${LOOPBACK}:${at.port}`
+  return new Promise((resolve, reject) => server.bindAsync(target, credentials, (error, port) => (error ? reject(error) : resolve(port))))
+}
+
+function bindRaw(server: NetServer, at: BindTarget): Promise<number> {
+  return new Promise((resolve, reject) => {
+    server.once("error", reject)
+    server.listen("path" in at ? { path: at.path } : { port: at.port, host: LOOPBACK }, () => {
+      server.off("error", reject)
+      const bound = server.address()
+      resolve(bound !== null && typeof bound === "object" ? bound.port : 0)
+    })
+  })
 }

@@ -1,14 +1,15 @@
 /** Between the generated messages of go-plugin's own services and our types. */
 import type { goPluginBroker } from "@fn/proto"
-import type { Announcement } from "../broker/broker.js"
+import type { BrokerMessage } from "../broker/broker.js"
 
-/** Undefined for what is no announcement: the knocks of multiplexing, which we never agree to, and networks that do not exist. */
-export function announcementFromConnInfo(info: goPluginBroker.ConnInfo): Announcement | undefined {
+/** Undefined for what is neither announcement nor knock: networks that do not exist, a knock that is none. */
+export function brokerMessageFromConnInfo(info: goPluginBroker.ConnInfo): BrokerMessage | undefined {
   const { serviceId: id, network, address, knock } = info
-  if (knock || (network !== "unix" && network !== "tcp")) return undefined
-  return { id, network, address }
+  if (knock) return knock.knock ? { id, ack: knock.ack, error: knock.error } : undefined
+  return network === "unix" || network === "tcp" ? { id, network, address } : undefined
 }
 
-export function connInfoFromAnnouncement({ id, network, address }: Announcement): goPluginBroker.ConnInfo {
-  return { serviceId: id, network, address, knock: undefined }
+export function connInfoFromBrokerMessage(message: BrokerMessage): goPluginBroker.ConnInfo {
+  if (!("ack" in message)) return { serviceId: message.id, network: message.network, address: message.address, knock: undefined }
+  return { serviceId: message.id, network: "", address: "", knock: { knock: true, ack: message.ack, error: message.error } }
 }

@@ -2,7 +2,7 @@ import type { Readable, Writable } from "node:stream"
 import type { LogLevel } from "@fn/core"
 import { type Child, type ExitInfo, spawnChild } from "@fn/process"
 import { LineSplitter } from "../../src/log/line-splitter.js"
-import { goKv } from "./go-kv.js"
+import { type GoPluginRelease, goKv } from "./go-kv.js"
 import { defer, type LoggedLine, tsKv } from "./kv.js"
 import { until } from "./until.js"
 
@@ -31,14 +31,36 @@ export interface GoHost {
   end(): Promise<ExitInfo>
 }
 
+/** How to start a Go host. */
+export interface GoHostOptions {
+  readonly mtls?: boolean
+  readonly multiplex?: boolean
+  /** Of go-plugin, that the host is built with. Default: the newest. */
+  readonly release?: GoPluginRelease
+  /** Default: ours in TypeScript. */
+  readonly plugin?: { readonly command: string; readonly args: readonly string[] }
+  /** Of our plugin in TypeScript. */
+  readonly faults?: string[]
+  readonly ownSession?: boolean
+}
+
 /** Starts the host; rejects with its words when the plugin does not start. */
-export async function startGoHost(options: { mtls?: boolean; faults?: string[]; ownSession?: boolean } = {}): Promise<GoHost> {
-  const plugin = tsKv(...(options.faults ?? []))
+export async function startGoHost(options: GoHostOptions = {}): Promise<GoHost> {
+  const plugin = options.plugin ?? tsKv(...(options.faults ?? []))
   // In a session of its own nothing of what ends the host ends the plugin, too.
-  const [command, ...wrapper] = options.ownSession ? ["setsid", "--wait", goKv()] : [goKv()]
+  const binary = goKv(options.release)
+  const [command, ...wrapper] = options.ownSession ? ["setsid", "--wait", binary] : [binary]
   const child = spawnChild({
     command: command as string,
-    args: [...wrapper, "host", ...(options.mtls ? ["--mtls"] : []), "--", plugin.command, ...plugin.args],
+    args: [
+      ...wrapper,
+      "host",
+      ...(options.mtls ? ["--mtls"] : []),
+      ...(options.multiplex ? ["--mux"] : []),
+      "--",
+      plugin.command,
+      ...plugin.args,
+    ],
     env: { PATH: process.env.PATH ?? "" },
     stdio: ["pipe", "pipe", "pipe"],
   })
