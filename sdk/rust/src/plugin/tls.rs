@@ -144,3 +144,80 @@ impl SignatureVerificationAlgorithm for P521Sha512 {
         alg_id::ECDSA_SHA512
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use p521::ecdsa::signature::Signer;
+    use rustls::client::ResolvesClientCert;
+    use rustls::pki_types::{PrivateKeyDer, ServerName};
+    use rustls::sign::CertifiedKey;
+    use rustls::{ClientConfig, RootCertStore};
+    use tokio_rustls::TlsConnector;
+
+    use super::*;
+
+    type Identity = (CertificateDer<'static>, PrivatePkcs8KeyDer<'static>);
+
+    #[derive(Debug)]
+    struct Presents(Option<Arc<CertifiedKey>>);
+
+    impl ResolvesClientCert for Presents {
+        fn resolve(&self, _hints: &[&[u8]], _schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+            self.0.clone()
+        }
+
+        fn has_certs(&self) -> bool {
+            self.0.is_some()
+        }
+    }
+
+    fn presents((certificate, key): (&CertificateDer<'static>, &PrivatePkcs8KeyDer<'static>)) -> Presents {
+        let key = ring::sign::any_supported_type(&PrivateKeyDer::from(key.clone_key())).unwrap();
+        Presents(Some(Arc::new(CertifiedKey::new(vec![certificate.clone()], key))))
+    }
+
+    /// Whether a client that presents this gets through to a plugin whose host has that certificate.
+    async fn gets_through(host: &Identity, client: Presents) -> bool {
+        let pem = format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", base64::prelude::BASE64_STANDARD.encode(&host.0));
+        let tls = accept_only(&pem).unwrap();
+        let mut roots = RootCertStore::empty();
+        roots.add(BASE64_STANDARD_NO_PAD.decode(&tls.field).unwrap().into()).unwrap();
+        let mut config = ClientConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_client_cert_resolver(Arc::new(client));
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        let (ours, theirs) = tokio::net::UnixStream::pair().unwrap();
+        let connector = TlsConnector::from(Arc::new(config));
+        let (accepted, _connected) =
+            tokio::join!(tls.acceptor.accept(ours), connector.connect(ServerName::try_from("localhost").unwrap(), theirs));
+        accepted.is_ok()
+    }
+
+    #[tokio::test]
+    async fn only_the_host_gets_through() {
+        let (host, other) = (make_certificate().unwrap(), make_certificate().unwrap());
+        assert!(gets_through(&host, presents((&host.0, &host.1))).await);
+        assert!(!gets_through(&host, presents((&other.0, &other.1))).await, "another certificate");
+        assert!(!gets_through(&host, presents((&host.0, &other.1))).await, "the certificate without its key");
+        assert!(!gets_through(&host, Presents(None)).await, "no certificate");
+    }
+
+    #[test]
+    fn what_is_no_certificate_is_told() {
+        let error = accept_only("nonsense").err().unwrap();
+        assert!(error.to_string().starts_with("PLUGIN_CLIENT_CERT is no certificate"));
+    }
+
+    #[test]
+    fn a_signature_on_p521_is_verified() {
+        let signing = |last: u8| p521::ecdsa::SigningKey::from_slice(&[[0; 65].as_slice(), &[last]].concat()).unwrap();
+        let public = |last: u8| p521::ecdsa::VerifyingKey::from(&signing(last)).to_encoded_point(false);
+        let signature: p521::ecdsa::Signature = signing(7).sign(b"message");
+        let verify = |key: u8, message: &[u8]| P521_SHA512.verify_signature(public(key).as_bytes(), message, signature.to_der().as_bytes());
+        assert!(verify(7, b"message").is_ok());
+        assert!(verify(7, b"another").is_err() && verify(8, b"message").is_err());
+        assert!(P521_SHA512.verify_signature(b"", b"message", b"").is_err());
+    }
+}

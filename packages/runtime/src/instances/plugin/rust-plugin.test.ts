@@ -1,8 +1,11 @@
 /** PL-3: plugins written in Rust with the Rust SDK, over tonic. */
+import { join } from "node:path"
+import { spawnChild } from "@fn/process"
 import type { FunctionDefinition } from "@fn/registry"
-import { findRust } from "@fn/testing"
+import { findRust, tempDir } from "@fn/testing"
 import { afterEach, beforeAll, expect, test } from "@jest/globals"
 import { pluginContract } from "../../../test/plugin/contract.js"
+import { go, runGo } from "../../../test/plugin/go-program.js"
 import { streamContract } from "../../../test/plugin/stream-contract.js"
 import { executionOf, failure, fixture, rememberingLogger, specOf } from "../../../test/plugin/support.js"
 import type { Instance } from "../instance.js"
@@ -49,6 +52,22 @@ if (!rust) {
     })
     expect(await instance.execute(executionOf("nothing"))).toEqual([])
   })
+
+  test("R-PL-3: a host made with hashicorp/go-plugin runs it with AutoMTLS, whose certificate is on P-521", async () => {
+    if (!go) return console.warn("SKIPPED: needs go: a plugin in Rust under a host in Go")
+    await using folder = await tempDir("fn-go-host-")
+    const host = join(folder.path, "go-host")
+    await runGo(["build", "-trimpath", "-o", host, "."], fixture("go-host"))
+    const child = spawnChild({ command: host, args: [program], env: {} })
+    const said: Buffer[] = []
+    child.stdout?.on("data", (chunk: Buffer) => said.push(chunk))
+    child.stderr?.resume()
+    expect(await child.exited).toEqual({ code: 0, signal: null })
+    const report = JSON.parse(Buffer.concat(said).toString()) as { killMs: number }
+    expect(report).toMatchObject({ name: "everything", answer: "echoed", stdout: "printed\n", stderr: "complained\n" })
+    // It went by itself: after two seconds the host would have killed it.
+    expect(report.killMs).toBeLessThan(2_000)
+  }, 240_000)
 
   test("the Rust SDK's own tests pass", () => rust.test(rust.sdkFolder), 480_000)
 }
