@@ -80,11 +80,11 @@ class Round {
     const { signal, timeoutMs = DEFAULT_TIMEOUT_MS, expect } = this.#options
     if (signal?.aborted) return this.#fail(abortError(signal.reason))
     const subject = subjects.broadcast(this.#target.ref)
-    const { subject: reply, token } = inbox.open((msg) => this.#take(msg), {
-      onFailed: (error) => this.#fail(error),
+    this.#token = inbox.open({
       questionSubject: subject,
+      onMessage: (msg) => this.#take(msg),
+      onFailed: (error) => this.#fail(error),
     })
-    this.#token = token
     this.#timer = setTimeout(() => this.#finish(), timeoutMs)
     signal?.addEventListener("abort", this.#onAbort, { once: true })
     const lines =
@@ -93,7 +93,7 @@ class Round {
       this.#target.versionLine +
       binaryHeaderLines(wire.attributes)
     try {
-      publishLines(nc, subject, lines, wire.data ?? NOTHING, reply)
+      publishLines(nc, subject, lines, wire.data ?? NOTHING, inbox.subjectOf(this.#token))
     } catch (thrown) {
       return this.#fail(FnError.from(thrown, "unavailable"))
     }

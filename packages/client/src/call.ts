@@ -1,5 +1,5 @@
 import { FnError, newId, type WireEvent } from "@fn/core"
-import type { RawMsg } from "@fn/nats"
+import type { InboxListener, RawMsg } from "@fn/nats"
 import type { CallTarget } from "./call-target.js"
 import type { CarriedData } from "./claim-check.js"
 import type { KnownFunction } from "./function-directory.js"
@@ -16,10 +16,19 @@ export interface OngoingCall {
   cancel(why?: string): void
 }
 
+/** What a call tells its client. */
+export interface CallHooks {
+  onEnd(call: Call, error: FnError | undefined): void
+  onCancel(call: Call): void
+  onMessage(call: Call, msg: RawMsg): void
+  /** No message can come any more. */
+  onCut(call: Call, error: FnError): void
+}
+
 const NOTHING = new Uint8Array(0)
 
 /** A call from its start to its end, whatever comes first: reply, error, deadline, cancel, loss of host or connection. */
-export class Call implements OngoingCall, WatchedCall {
+export class Call implements OngoingCall, WatchedCall, InboxListener {
   readonly invocationId: string = newId()
   readonly events: Promise<WireEvent[]>
   readonly startedAt: number = performance.now()
@@ -33,7 +42,9 @@ export class Call implements OngoingCall, WatchedCall {
   /** The function, once it is known. */
   fn: KnownFunction | undefined
   /** Where it was sent. */
-  subject = ""
+  questionSubject = ""
+  /** Its number among the calls in flight. */
+  slot = -1
   /** Token of the reply inbox; 0 while nothing is sent. */
   token = 0
   /** Slot of the deadline, -1 without one. */
@@ -48,25 +59,21 @@ export class Call implements OngoingCall, WatchedCall {
   ended = false
   /** A host said that it waits in the durable queue. */
   isQueued = false
-  readonly #onEnd: (call: Call, error: FnError | undefined) => void
-  readonly #onCancel: (call: Call) => void
+  /** No other message will come to its subject. */
+  isQuiet = false
+  readonly #hooks: CallHooks
   #onStarted: ((started: StartedCall) => void) | undefined
   #resolve!: (events: WireEvent[]) => void
   #reject!: (error: FnError) => void
   #abort: (() => void) | undefined
 
-  constructor(
-    wire: WireEvent,
-    options: CallOptions,
-    hooks: { onEnd: (call: Call, error: FnError | undefined) => void; onCancel: (call: Call) => void },
-  ) {
+  constructor(wire: WireEvent, options: CallOptions, hooks: CallHooks) {
     this.wire = wire
     this.body = wire.data ?? NOTHING
     this.timeoutMs = options.timeoutMs
     this.signal = options.signal
     this.#onStarted = options.onStarted
-    this.#onEnd = hooks.onEnd
-    this.#onCancel = hooks.onCancel
+    this.#hooks = hooks
     this.events = new Promise((resolve, reject) => {
       this.#resolve = resolve
       this.#reject = reject
@@ -91,6 +98,14 @@ export class Call implements OngoingCall, WatchedCall {
     this.payload = payload ?? ""
   }
 
+  onMessage(msg: RawMsg): void {
+    this.#hooks.onMessage(this, msg)
+  }
+
+  onFailed(error: FnError): void {
+    this.#hooks.onCut(this, error)
+  }
+
   /** Takes a message that is more than a reply. */
   take(_msg: RawMsg): boolean {
     return false
@@ -98,6 +113,11 @@ export class Call implements OngoingCall, WatchedCall {
 
   /** The server refuses what this client publishes to `subject`. */
   denied(_subject: string, _error: FnError): void {}
+
+  /** Its reply is here. Where one message was sent and nothing was said of it before, one host has it and has now said all. */
+  settle(): void {
+    this.isQuiet = this.sends === 1 && this.pulse.host === undefined && !this.isQueued
+  }
 
   /** A host said that it has the call. */
   started(host: string): void {
@@ -140,14 +160,14 @@ export class Call implements OngoingCall, WatchedCall {
 
   #cancel(error: FnError): void {
     if (this.ended) return
-    this.#onCancel(this)
+    this.#hooks.onCancel(this)
     this.fail(error)
   }
 
   #end(error: FnError | undefined): void {
     this.ended = true
     if (this.#abort) this.signal?.removeEventListener("abort", this.#abort)
-    this.#onEnd(this, error)
+    this.#hooks.onEnd(this, error)
   }
 }
 

@@ -1,4 +1,4 @@
-import { type CloudEvent, FnError, Header, type Instruments, noopInstruments } from "@fn/core"
+import { type CloudEvent, FnError, Header, headerLine, type Instruments, newId, noopInstruments } from "@fn/core"
 import { until } from "@fn/testing"
 import { describe, expect, test } from "@jest/globals"
 import { CloudEvent as SdkEvent } from "cloudevents"
@@ -8,6 +8,17 @@ import { startPlatform } from "../test/platform.js"
 const event = { specversion: "1.0", id: "1", source: "/test", type: "test.asked", time: "2026-11-20T10:00:00Z" } as const
 
 describe("R-IV-1: a call", () => {
+  test.concurrent("takes no reply that names another invocation: its subject may have been another call's", async () => {
+    await using platform = await startPlatform()
+    await platform.deploy("twice")
+    await platform.peer.serve("function.js.twice", (call) => {
+      call.raw(headerLine(Header.invocationId, newId()) + headerLine(Header.events, 0), "")
+      call.events([call.event])
+    })
+    for (let n = 0; n < 3; n++) expect(await platform.client.invoke("twice", { ...event, data: n })).toMatchObject([{ data: n }])
+    expect(new Set(platform.peer.calls.map(({ reply }) => reply)).size).toBe(1)
+  })
+
   test.concurrent("carries the event in binary mode, with the headers a host needs, and gives the reply's event", async () => {
     await using platform = await startPlatform()
     await platform.deploy("echo")

@@ -6,7 +6,7 @@
  */
 import { type CloudEvent, CreditReturn, FnError, Header, headerLine, readHeaderBlock, STREAM_WINDOW, type WireEvent } from "@fn/core"
 import { type RawMsg, rawHeaders } from "@fn/nats"
-import { Call } from "./call.js"
+import { Call, type CallHooks } from "./call.js"
 import type { CallOptions } from "./options.js"
 import { readReply } from "./reply.js"
 
@@ -20,9 +20,7 @@ export interface EventStream<Event = CloudEvent> extends AsyncIterableIterator<E
 }
 
 /** What a stream does with the outside. */
-export interface StreamHooks {
-  onEnd: (call: Call, error: FnError | undefined) => void
-  onCancel: (call: Call) => void
+export interface StreamHooks extends CallHooks {
   /** Lets the host send so many more events. */
   grant: (creditSubject: string, count: number) => void
 }

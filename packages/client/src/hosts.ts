@@ -36,10 +36,12 @@ export class Hosts {
    */
   discover(onHost: (host: string) => void): Promise<boolean> {
     return new Promise((resolve) => {
-      const { subject, token } = this.#inbox.open((msg) => {
-        const host = hostOf(msg.data)
-        if (host !== undefined) return onHost(host)
-        if (msg.data.length === 0) end(false) // no responders: there is no host at all
+      const token = this.#inbox.open({
+        onMessage: (msg) => {
+          const host = hostOf(msg.data)
+          if (host !== undefined) return onHost(host)
+          if (msg.data.length === 0) end(false) // no responders: there is no host at all
+        },
       })
       const timer = setTimeout(() => end(true), DISCOVERY_MS)
       const end = (isAnybodyThere: boolean): void => {
@@ -48,7 +50,7 @@ export class Hosts {
         resolve(isAnybodyThere)
       }
       try {
-        publishRaw(this.#nc, PING_SUBJECT, undefined, { reply: subject })
+        publishRaw(this.#nc, PING_SUBJECT, undefined, { reply: this.#inbox.subjectOf(token) })
       } catch {
         end(false) // the connection is closed: there is nobody to discover, and no call left to save
       }

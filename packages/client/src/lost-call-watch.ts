@@ -86,7 +86,7 @@ export class LostCallWatch {
   #sweeping = false
   #blind = false
 
-  /** `calls` are the calls in flight, oldest first. */
+  /** `calls` are the calls in flight. */
   constructor(hosts: Hosts, calls: Iterable<WatchedCall>) {
     this.#hosts = hosts
     this.#calls = calls

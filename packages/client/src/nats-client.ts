@@ -15,6 +15,7 @@ import {
   Header,
   headerLine,
   type Instruments,
+  Slab,
   type Subjects,
   type WireEvent,
 } from "@fn/core"
@@ -88,7 +89,7 @@ export class NatsClient implements Client {
   readonly #durable: DurableCalls
   readonly #watch: LostCallWatch
   readonly #deadlines = new DeadlineSweep<Call>((call) => this.#expire(call))
-  readonly #calls = new Set<Call>()
+  readonly #calls = new Slab<Call>()
   readonly #targets = new CallTargets()
   /** Broadcasts under way. */
   #broadcasts = 0
@@ -99,6 +100,8 @@ export class NatsClient implements Client {
   readonly #hooks = {
     onEnd: (call: Call, error: FnError | undefined) => this.#ended(call, error),
     onCancel: (call: Call) => this.#tellCancel(call),
+    onMessage: (call: Call, msg: RawMsg) => this.#onMessage(call, msg),
+    onCut: (call: Call, error: FnError) => this.#cut(call, error),
     grant: (creditSubject: string, count: number) => this.#grant(creditSubject, count),
   }
   #phase: "ready" | "draining" | "closed" = "ready"
@@ -193,7 +196,7 @@ export class NatsClient implements Client {
   }
 
   #start<Started extends Call>(call: Started, ref: RefInput, options: CallOptions): Started {
-    this.#calls.add(call)
+    call.slot = this.#calls.add(call)
     const refused = this.#admit(call, ref, options)
     if (refused) {
       call.fail(refused)
@@ -352,15 +355,11 @@ export class NatsClient implements Client {
     call.fn = fn
     if (call.payload === undefined && this.#claimCheck.isLarge(lines, call.body)) return void this.#sendApart(call, fn, lines)
     try {
-      const { subject, token } = this.#inbox.open((msg) => this.#onMessage(call, msg), {
-        onFailed: (error) => this.#cut(call, error),
-        questionSubject: fn.subject,
-      })
-      call.token = token
+      call.questionSubject = fn.subject
+      call.token = this.#inbox.open(call)
       call.sends++
-      call.subject = fn.subject
       call.pulse.sent(now)
-      publishLines(this.#nc, fn.subject, lines, call.body, subject)
+      publishLines(this.#nc, fn.subject, lines, call.body, this.#inbox.subjectOf(call.token))
     } catch (thrown) {
       return call.fail(FnError.from(thrown, "unavailable"))
     }
@@ -386,15 +385,19 @@ export class NatsClient implements Client {
       return
     }
     if (call.take(msg)) return
-    const reply = readReply(rawHeaders(msg), msg.data)
+    const reply = readReply(rawHeaders(msg), msg.data, call.invocationId)
     switch (reply.kind) {
+      case "another":
+        return
       case "events":
+        call.settle()
         return call.finish(reply.events)
       case "started":
         return call.started(reply.host)
       case "queued":
         return call.queued()
       case "error":
+        call.settle()
         return call.fail(reply.error)
       case "apart":
         return void this.#readApart(call, msg)
@@ -416,7 +419,7 @@ export class NatsClient implements Client {
       call.pulse.pause()
       const fn = await this.#directory.reread(ref, key)
       if (call.ended) return
-      if (fn.subject !== call.subject && call.sends < MAX_SENDS) return this.#send(call, fn, performance.now())
+      if (fn.subject !== call.questionSubject && call.sends < MAX_SENDS) return this.#send(call, fn, performance.now())
       const answers = await this.#hosts.askAll({ function: key })
       if (call.ended) return
       const served = [...answers.values()].some((answer) => standing(answer, key).served)
@@ -455,8 +458,8 @@ export class NatsClient implements Client {
   }
 
   #ended(call: Call, error: FnError | undefined): void {
-    this.#calls.delete(call)
-    if (call.token > 0) this.#inbox.close(call.token)
+    this.#calls.delete(call.slot)
+    if (call.token > 0) this.#inbox.close(call.token, call)
     if (call.deadlineSlot >= 0) this.#deadlines.delete(call, call.deadlineSlot)
     this.#instruments?.invocation(call.fn?.key ?? "unknown", codeOf(error), performance.now() - call.startedAt)
     if (call.payload) this.#claimCheck.discard(call.payload)

@@ -22,12 +22,15 @@ export type Reply =
   /** The body is stored apart: to be read again with it. docs/protocol.md#large-events */
   | { readonly kind: "apart"; readonly ref: string }
   | { readonly kind: "error"; readonly error: FnError }
+  /** It answers another invocation, which was asked from the same subject before. */
+  | { readonly kind: "another" }
 
 /**
  * Reads one message: a started message, events in any mode of the NATS binding, or an error. The header block is walked once on success,
- * and no Error is made unless there is one. Never throws: what is no reply becomes BAD_OUTPUT.
+ * and no Error is made unless there is one. What names another invocation than `invocationId` is not for it. Never throws: what is no reply becomes
+ * BAD_OUTPUT.
  */
-export function readReply(block: Uint8Array | undefined, payload: Uint8Array): Reply {
+export function readReply(block: Uint8Array | undefined, payload: Uint8Array, invocationId?: string): Reply {
   if (block === undefined) {
     return payload.length === 0 ? noEvents() : badReply("it has a payload but no headers")
   }
@@ -36,6 +39,7 @@ export function readReply(block: Uint8Array | undefined, payload: Uint8Array): R
   let payloadRef: string | undefined
   let isError = false
   let isQueued = false
+  let isAnothers = false
   try {
     readHeaderBlock(block, (name, value) => {
       if (event.take(name, value)) return
@@ -44,7 +48,9 @@ export function readReply(block: Uint8Array | undefined, payload: Uint8Array): R
       else if (name === Header.payloadType) event.contentType ??= value
       else if (name === Header.errorCode || name === Header.serviceErrorCode) isError = true
       else if (name === Header.queued) isQueued = true
+      else if (name === Header.invocationId) isAnothers = invocationId !== undefined && value !== invocationId
     })
+    if (isAnothers) return { kind: "another" }
     if (payloadRef !== undefined && payload.length === 0) return { kind: "apart", ref: payloadRef }
     if (isError) return { kind: "error", error: errorReply(block, payload) }
     if (startedHost !== undefined) return { kind: "started", host: startedHost }

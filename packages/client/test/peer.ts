@@ -30,6 +30,8 @@ import { type MicroService, type NatsConnection, publishRaw, type RawMsg, rawHea
 /** One call as it arrived. */
 export interface ReceivedCall {
   readonly subject: string
+  /** Where its answer goes. */
+  readonly reply: string
   readonly headers: ReadonlyMap<string, string>
   readonly event: WireEvent
   readonly invocationId: string
@@ -165,6 +167,7 @@ function received(nc: NatsConnection, msg: RawMsg, host: string, running: Set<st
     })
   return {
     subject: msg.subject,
+    reply: msg.reply ?? "",
     headers,
     event: reader.finish(Uint8Array.from(msg.data)),
     invocationId,

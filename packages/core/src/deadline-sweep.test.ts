@@ -38,6 +38,29 @@ describe("DeadlineSweep", () => {
     )
   })
 
+  test("of many with few deadlines, deleted in any order, those that are left expire, each once, in the order they came", () => {
+    const steps = fc.array(fc.record({ slot: fc.nat(3), doomed: fc.boolean(), early: fc.boolean() }), { maxLength: 40 })
+    fc.assert(
+      fc.property(steps, fc.infiniteStream(fc.nat()), (items, random) => {
+        const expired: number[] = []
+        const sweep = new DeadlineSweep<number>((item) => expired.push(item), 10)
+        const now = performance.now()
+        const doomed: [item: number, at: number][] = []
+        for (const [item, { slot, doomed: isDoomed, early }] of items.entries()) {
+          const at = sweep.add(item, now + 5 + slot * 10)
+          if (!isDoomed) continue
+          if (early) sweep.delete(item, at)
+          else doomed.splice((random.next().value as number) % (doomed.length + 1), 0, [item, at])
+        }
+        for (const [item, at] of doomed) sweep.delete(item, at)
+        jest.advanceTimersByTime(200)
+        const left = [...items.keys()].filter((item) => !items[item]?.doomed)
+        expect(expired).toEqual(left.sort((a, b) => (items[a]?.slot as number) - (items[b]?.slot as number) || a - b))
+        expect(jest.getTimerCount()).toBe(0)
+      }),
+    )
+  })
+
   test("a deadline that has passed already expires with the next sweep", () => {
     const expired: string[] = []
     const sweep = new DeadlineSweep<string>((item) => expired.push(item), 10)

@@ -1,3 +1,4 @@
+import { readdirSync, readFileSync } from "node:fs"
 import {
   connectNats,
   findNatsServer,
@@ -8,6 +9,7 @@ import {
   startNatsServer,
 } from "@fn/nats"
 import { tempDir } from "./temp-dir.js"
+import { until } from "./until.js"
 
 /** Settings of {@link startTestServer}: those of a server, its store being a temporary folder unless given. */
 export type TestServerOptions = Omit<StartServerOptions, "storeDir"> & { readonly storeDir?: string }
@@ -26,8 +28,8 @@ export interface TestServer extends AsyncDisposable {
   kill(): Promise<void>
   /** SIGTERM: as {@link kill}, but orderly. */
   stop(): Promise<void>
-  /** SIGSTOP: connections stay, nothing answers. */
-  freeze(): void
+  /** SIGSTOP: connections stay, nothing answers. Resolves once none of its threads runs any more. */
+  freeze(): Promise<void>
   /** Ends {@link freeze}. */
   thaw(): void
   /** Starts it again on the same port and store; kills it first if it runs. */
@@ -92,8 +94,12 @@ class OwnServer implements TestServer {
     await this.server.stop()
   }
 
-  freeze(): void {
-    process.kill(this.pid, "SIGSTOP")
+  async freeze(): Promise<void> {
+    const { pid } = this
+    process.kill(pid, "SIGSTOP")
+    if (process.platform !== "linux") return
+    const stands = (thread: string): boolean => / T /.test(readFileSync(`/proc/${pid}/task/${thread}/stat`, "utf8"))
+    await until(() => readdirSync(`/proc/${pid}/task`).every(stands), { name: `process ${pid} to stand still` })
   }
 
   thaw(): void {

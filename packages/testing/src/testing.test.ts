@@ -100,10 +100,10 @@ describe("startTestServer", () => {
     }
     {
       await using server = await startTestServer()
-      server.freeze()
+      await server.freeze()
       server.thaw()
       await (await server.connect()).flush()
-      server.freeze()
+      await server.freeze()
     }
     await children.settled()
   })

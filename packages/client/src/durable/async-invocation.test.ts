@@ -105,7 +105,7 @@ describe("R-IV-5: invokeAsync", () => {
     const { client, queue, server } = platform
     await platform.deploy("charge")
     await client.invokeAsync("charge", event)
-    server.freeze()
+    await server.freeze()
     const storing = client.invokeAsync("charge", event)
     // Both tries have gone out by then, and the server reads them one after the other.
     const sentBefore = platform.nc.stats().outMsgs

@@ -159,7 +159,7 @@ describe("ReplyInbox and lost connections", () => {
     inbox.dispose()
     inbox.dispose()
     expect(await pending).toMatchObject({ reason: "DISCONNECTED" })
-    expect(() => inbox.open(() => undefined)).toThrow(FnError)
+    expect(() => inbox.open({ onMessage: () => undefined })).toThrow(FnError)
   })
 })
 
@@ -169,15 +169,16 @@ describe("ReplyInbox.open", () => {
     const nc = await fixture.connect()
     using inbox = new ReplyInbox(nc)
     const heard: string[] = []
-    const { subject, token } = inbox.open((msg) => heard.push(msg.string()))
-    const other = inbox.open(() => heard.push("another's"))
+    const token = inbox.open({ onMessage: (msg) => heard.push(msg.string()) })
+    const subject = inbox.subjectOf(token)
+    const other = inbox.open({ onMessage: () => heard.push("another's") })
     for (const text of ["one", "two", "three"]) nc.publish(subject, text)
     await nc.flush()
     inbox.close(token)
     nc.publish(subject, "four")
     await nc.flush()
     expect(heard).toEqual(["one", "two", "three"])
-    inbox.close(other.token)
+    inbox.close(other)
     expect(inbox.size).toBe(0)
   })
 
@@ -186,10 +187,12 @@ describe("ReplyInbox.open", () => {
     const nc = await fixture.connect()
     const logged: string[] = []
     using inbox = new ReplyInbox(nc, { logger: createLogger((_level, message, fields) => logged.push(`${message}: ${fields.error}`)) })
-    const { subject } = inbox.open(() => {
-      throw new Error("a bug in a callback")
+    const token = inbox.open({
+      onMessage: () => {
+        throw new Error("a bug in a callback")
+      },
     })
-    nc.publish(subject)
+    nc.publish(inbox.subjectOf(token))
     await nc.flush()
     expect(logged).toEqual(["a reply callback threw: a bug in a callback"])
     nc.subscribe("echo", { callback: (_refused, msg) => void msg.respond(msg.data) })
@@ -202,13 +205,14 @@ describe("ReplyInbox.open", () => {
     using inbox = new ReplyInbox(nc)
     const failures: string[] = []
     const heard: string[] = []
-    inbox.open(() => undefined, { onFailed: (error) => failures.push(error.reason) })
-    inbox.open(() => undefined, {
+    inbox.open({ onMessage: () => undefined, onFailed: (error) => failures.push(error.reason) })
+    inbox.open({
+      onMessage: () => undefined,
       onFailed: () => {
         throw new Error("a bug in a callback")
       },
     })
-    const { subject } = inbox.open((msg) => heard.push(msg.string()))
+    const subject = inbox.subjectOf(inbox.open({ onMessage: (msg) => heard.push(msg.string()) }))
     await fixture.restart()
     await inbox.untilConnected(10_000)
     expect(failures).toEqual(["DISCONNECTED"])
@@ -218,12 +222,58 @@ describe("ReplyInbox.open", () => {
     expect(heard).toEqual(["after"])
   })
 
+  test("a number is used again under another subject: what still comes to the old one is nobody's", async () => {
+    await using fixture = await startFixture()
+    const nc = await fixture.connect()
+    using inbox = new ReplyInbox(nc)
+    const heard: string[] = []
+    const listener = { onMessage: (msg: RawMsg) => heard.push(msg.string()) }
+    const before: string[] = []
+    for (let n = 0; n < 100; n++) {
+      const token = inbox.open(listener)
+      before.push(inbox.subjectOf(token))
+      inbox.close(token)
+      inbox.close(token)
+    }
+    const subject = inbox.subjectOf(inbox.open(listener))
+    expect(new Set([...before, subject]).size).toBe(101)
+    for (const old of before) nc.publish(old, "late")
+    nc.publish(subject, "in time")
+    await nc.flush()
+    expect(heard).toEqual(["in time"])
+    expect(inbox.size).toBe(1)
+  })
+
+  test("the subject of a quiet close is the next listener's", async () => {
+    await using fixture = await startFixture()
+    using inbox = new ReplyInbox(await fixture.connect())
+    const first = inbox.open({ onMessage: () => undefined })
+    const subject = inbox.subjectOf(first)
+    inbox.close(first, { isQuiet: true })
+    const second = inbox.open({ onMessage: () => undefined })
+    expect([second, inbox.subjectOf(second)]).toEqual([first, subject])
+    inbox.close(second)
+    expect(() => inbox.subjectOf(second)).toThrow(expect.objectContaining({ reason: "INTERNAL" }))
+  })
+
+  test("one that opens anew when it fails is not failed again", async () => {
+    await using fixture = await startFixture()
+    using inbox = new ReplyInbox(await fixture.connect())
+    let failures = 0
+    const listener = { onMessage: () => undefined, onFailed: () => void (++failures < 10 && inbox.open(listener)) }
+    inbox.open(listener)
+    await fixture.restart()
+    await inbox.untilConnected(10_000)
+    expect([failures, inbox.size]).toEqual([1, 1])
+  })
+
   test("a message to a subject that is no number of ours is dropped", async () => {
     await using fixture = await startFixture()
     const nc = await fixture.connect()
     using inbox = new ReplyInbox(nc)
     const heard: RawMsg[] = []
-    const { subject, token } = inbox.open((msg) => heard.push(msg))
+    const token = inbox.open({ onMessage: (msg) => heard.push(msg) })
+    const subject = inbox.subjectOf(token)
     const prefix = subject.slice(0, subject.lastIndexOf(".") + 1)
     for (const last of ["x", "-1", `${token}x`, "99999", "1e0"]) publishRaw(nc, prefix + last, bytes("?"), { headerBlock: headerBlock("") })
     await nc.flush()

@@ -1,10 +1,13 @@
 /**
- * Replies by number: one wildcard subscription, a Map, and one timer for all deadlines.
+ * Replies by number: one wildcard subscription, a slab, and one timer for all deadlines.
  *
  * `nc.request()` builds an Error per call, successful ones included, and a timer; this costs a fifth of it. The subscription is made with the
  * first `open`, outlives reconnects (the client subscribes anew) and ends with `dispose`. A call in flight when the connection goes fails
  * at once: its reply, if any, went to the old socket's subject with nobody there. No callback can throw into the client's read
  * loop, which would leave the connection deaf.
+ *
+ * A number is used again at once, but under a new subject, unless who used it says that no second reply can come: then also the subject is,
+ * which saves the server a look through all subscriptions (it remembers the last thousand subjects). docs/adr/0014
  */
 import { DeadlineSweep, FnError, headerBlock, type Logger, messageOf, newId, noopLogger } from "@fn/core"
 import type { NatsConnection, Subscription } from "@nats-io/transport-node"
@@ -23,15 +26,17 @@ export interface ReplyInboxOptions {
   readonly logger?: Logger
 }
 
-/** What else to tell {@link ReplyInbox.open}. */
-export interface OpenOptions {
+/** Somebody who waits for messages on a subject of its own. */
+export interface InboxListener {
+  /** Where the question goes, to learn that the server refused it. */
+  readonly questionSubject?: string | undefined
+  /** Hears everything sent to the subject until it is closed. What it throws is logged. */
+  onMessage(msg: RawMsg): void
   /**
    * No reply can come any more: the connection was lost (DISCONNECTED), or the server refuses the inbox or the question (NATS_PERMISSION).
-   * The entry is closed then. Without it, an entry stays open through reconnects.
+   * The subject is closed then. Without it, it stays open through reconnects.
    */
-  readonly onFailed?: (error: FnError) => void
-  /** Where the question goes, to learn that the server refused it. */
-  readonly questionSubject?: string
+  onFailed?(error: FnError): void
 }
 
 /** One request. */
@@ -43,13 +48,24 @@ export interface RequestOptions {
   readonly signal?: AbortSignal | undefined
 }
 
-/** Somebody who waits for messages on one number. */
-interface Entry {
-  readonly questionSubject: string | undefined
-  receive(msg: RawMsg): void
-  /** False: the entry stays. */
-  fail(error: FnError): boolean
+/** A listener under its number. Kept for the number's next listener. */
+class Entry {
+  readonly slot: number
+  listener: InboxListener | undefined
+  /** How many subjects the slot has had. */
+  generation = 0
+  token: number
+  subject = ""
+
+  constructor(slot: number) {
+    this.slot = slot
+    this.token = slot
+  }
 }
+
+/** Listeners at once, and subjects a slot has before they begin anew: their product is what a number can hold. */
+const SLOTS = 2 ** 20
+const GENERATIONS = 2 ** 32
 
 /** See the head of this file. */
 export class ReplyInbox {
@@ -57,11 +73,12 @@ export class ReplyInbox {
   readonly #watch: ConnectionWatch
   readonly #log: Logger
   readonly #prefix: string
-  readonly #entries = new Map<number, Entry>()
+  readonly #entries: Entry[] = []
+  /** Entries without a listener. The first slot stays empty: no token is 0. */
+  readonly #free: Entry[] = []
   readonly #sweep: DeadlineSweep<PendingRequest>
   readonly #unwatch: (() => void)[]
   #subscription: Subscription | undefined
-  #lastToken = 0
   #disposed = false
 
   constructor(nc: NatsConnection, options: ReplyInboxOptions = {}) {
@@ -72,7 +89,7 @@ export class ReplyInbox {
     this.#watch = watchConnection(nc)
     this.#unwatch = [
       this.#watch.onDisconnect((error) => this.#failWhere(error, () => true)),
-      this.#watch.onPublishDenied((subject, error) => this.#failWhere(error, (entry) => entry.questionSubject === subject)),
+      this.#watch.onPublishDenied((subject, error) => this.#failWhere(error, (listener) => listener.questionSubject === subject)),
     ]
   }
 
@@ -83,27 +100,40 @@ export class ReplyInbox {
 
   /** Entries that wait. */
   get size(): number {
-    return this.#entries.size
+    return this.#entries.length - this.#free.length
   }
 
-  /** A reply subject of its own; `onMessage` hears everything sent there until {@link close}. What it throws is logged. */
-  open(onMessage: (msg: RawMsg) => void, options: OpenOptions = {}): { subject: string; token: number } {
-    const { onFailed } = options
-    const entry: Entry = {
-      questionSubject: options.questionSubject,
-      receive: onMessage,
-      fail: (error) => {
-        onFailed?.(error)
-        return onFailed !== undefined
-      },
+  /** A reply subject of its own, until {@link close}: its number, more than 0. @throws {FnError} DISCONNECTED, QUEUE_FULL for the millionth at once */
+  open(listener: InboxListener): number {
+    if (this.#disposed) throw FnError.of("DISCONNECTED", "the reply inbox is closed")
+    if (!this.#subscription) this.#subscribe()
+    const entry = this.#free.pop() ?? this.#grow()
+    entry.listener = listener
+    return entry.token
+  }
+
+  /** The subject of a number that {@link open} gave. */
+  subjectOf(token: number): string {
+    const entry = this.#entryOf(token)
+    if (!entry) throw FnError.of("INTERNAL", `nothing is open under ${token}`)
+    entry.subject ||= this.#prefix + token
+    return entry.subject
+  }
+
+  /**
+   * Ends what {@link open} began. Later messages are dropped. `isQuiet`: there will be none, so that the subject can be the next listener's.
+   * Nothing happens when it is closed already.
+   */
+  close(token: number, { isQuiet = false }: { isQuiet?: boolean } = {}): void {
+    const entry = this.#entryOf(token)
+    if (!entry) return
+    entry.listener = undefined
+    if (!isQuiet) {
+      entry.generation = (entry.generation + 1) % GENERATIONS
+      entry.token = entry.generation * SLOTS + entry.slot
+      entry.subject = ""
     }
-    const token = this.#add(entry)
-    return { subject: this.#prefix + token, token }
-  }
-
-  /** Ends what {@link open} began. Later messages are dropped. */
-  close(token: number): void {
-    this.#entries.delete(token)
+    this.#free.push(entry)
   }
 
   /**
@@ -128,7 +158,7 @@ export class ReplyInbox {
     this.#disposed = true
     for (const unwatch of this.#unwatch) unwatch()
     this.#failWhere(FnError.of("DISCONNECTED", "the reply inbox is closed"), () => true)
-    this.#entries.clear()
+    for (const { listener, token } of this.#entries) if (listener) this.close(token)
     this.#sweep.close()
     this.#subscription?.unsubscribe()
     this.#subscription = undefined
@@ -148,27 +178,33 @@ export class ReplyInbox {
     return new Promise((resolve, reject) => {
       const { signal } = options
       if (signal?.aborted) return reject(FnError.from(signal.reason, "cancelled"))
-      const request = new PendingRequest(this.#entries, this.#sweep, subject, resolve, reject)
-      request.token = this.#add(request)
+      const request = new PendingRequest(this, this.#sweep, subject, resolve, reject)
+      request.token = this.open(request)
       try {
         publishRaw(this.#nc, subject, options.data, {
-          reply: this.#prefix + request.token,
+          reply: this.subjectOf(request.token),
           headerBlock: options.lines ? headerBlock(options.lines) : undefined,
         })
       } catch (thrown) {
-        request.fail(FnError.from(thrown))
+        request.onFailed(FnError.from(thrown))
         return
       }
       request.watch(timeoutMs, signal)
     })
   }
 
-  #add(entry: Entry): number {
-    if (this.#disposed) throw FnError.of("DISCONNECTED", "the reply inbox is closed")
-    if (!this.#subscription) this.#subscribe()
-    const token = ++this.#lastToken
-    this.#entries.set(token, entry)
-    return token
+  #grow(): Entry {
+    const slot = this.#entries.length + 1
+    if (slot >= SLOTS) throw FnError.of("QUEUE_FULL", `${SLOTS} requests wait for their replies on this connection`)
+    const entry = new Entry(slot)
+    this.#entries.push(entry)
+    return entry
+  }
+
+  /** The entry that is open under this very number. */
+  #entryOf(token: number): Entry | undefined {
+    const entry = this.#entries[(token % SLOTS) - 1]
+    return entry?.listener !== undefined && entry.token === token ? entry : undefined
   }
 
   #subscribe(): void {
@@ -179,10 +215,10 @@ export class ReplyInbox {
           if (this.#subscription === subscription) this.#subscription = undefined
           return this.#failWhere(fromNatsError(refused, "subscribing to the reply inbox"), () => true)
         }
-        const entry = this.#entries.get(subjectNumber(msg, start))
+        const entry = this.#entryOf(subjectNumber(msg, start))
         if (!entry) return // answered, expired or never ours
         try {
-          entry.receive(msg)
+          entry.listener?.onMessage(msg)
         } catch (thrown) {
           this.#log.error("a reply callback threw", { error: messageOf(thrown) })
         }
@@ -191,13 +227,14 @@ export class ReplyInbox {
     this.#subscription = subscription
   }
 
-  #failWhere(error: FnError, matches: (entry: Entry) => boolean): void {
-    for (const [token, entry] of this.#entries) {
-      if (!matches(entry)) continue
+  #failWhere(error: FnError, matches: (listener: InboxListener) => boolean): void {
+    const failed = this.#entries.flatMap(({ listener, token }) => (listener?.onFailed && matches(listener) ? [{ listener, token }] : []))
+    for (const { listener, token } of failed) {
+      if (!this.#entryOf(token)) continue // another's failure ended it
+      this.close(token)
       try {
-        if (entry.fail(error)) this.#entries.delete(token)
+        listener.onFailed?.(error)
       } catch (thrown) {
-        this.#entries.delete(token)
         this.#log.error("a reply callback threw", { error: messageOf(thrown) })
       }
     }
@@ -205,10 +242,10 @@ export class ReplyInbox {
 }
 
 /** One `request()` on its way. */
-class PendingRequest implements Entry {
+class PendingRequest implements InboxListener {
   token = 0
   readonly questionSubject: string
-  readonly #entries: Map<number, Entry>
+  readonly #inbox: ReplyInbox
   readonly #sweep: DeadlineSweep<PendingRequest>
   readonly #resolve: (msg: RawMsg) => void
   readonly #reject: (error: FnError) => void
@@ -217,13 +254,13 @@ class PendingRequest implements Entry {
   #unlisten: (() => void) | undefined
 
   constructor(
-    entries: Map<number, Entry>,
+    inbox: ReplyInbox,
     sweep: DeadlineSweep<PendingRequest>,
     subject: string,
     resolve: (msg: RawMsg) => void,
     reject: (error: FnError) => void,
   ) {
-    this.#entries = entries
+    this.#inbox = inbox
     this.#sweep = sweep
     this.questionSubject = subject
     this.#resolve = resolve
@@ -234,29 +271,28 @@ class PendingRequest implements Entry {
     this.#timeoutMs = timeoutMs
     this.#slot = this.#sweep.add(this, performance.now() + timeoutMs)
     if (!signal) return
-    const onAbort = (): void => void this.fail(FnError.from(signal.reason, "cancelled"))
+    const onAbort = (): void => void this.onFailed(FnError.from(signal.reason, "cancelled"))
     signal.addEventListener("abort", onAbort, { once: true })
     this.#unlisten = () => signal.removeEventListener("abort", onAbort)
   }
 
-  receive(msg: RawMsg): void {
+  onMessage(msg: RawMsg): void {
     this.#end()
     if (isNoResponders(msg)) this.#reject(FnError.of("NO_HOST", `nobody answers on ${this.questionSubject}`))
     else this.#resolve(msg)
   }
 
-  fail(error: FnError): boolean {
+  onFailed(error: FnError): void {
     this.#end()
     this.#reject(error)
-    return true
   }
 
   expire(): void {
-    this.fail(FnError.of("DEADLINE_EXCEEDED", `no answer on ${this.questionSubject} within ${Math.round(this.#timeoutMs)} ms`))
+    this.onFailed(FnError.of("DEADLINE_EXCEEDED", `no answer on ${this.questionSubject} within ${Math.round(this.#timeoutMs)} ms`))
   }
 
   #end(): void {
-    this.#entries.delete(this.token)
+    this.#inbox.close(this.token)
     this.#sweep.delete(this, this.#slot)
     this.#unlisten?.()
   }

@@ -101,12 +101,13 @@ export class StreamResponder implements Responder {
   }
 
   #open(call: Call): void {
-    const { subject, token } = this.#options.inbox.open((msg) => this.#onMessage(call, msg), {
+    const { inbox, stop } = this.#options
+    this.#token = inbox.open({
+      onMessage: (msg) => this.#onMessage(call, msg),
       // What was published meanwhile is lost, and so is the stream.
-      onFailed: (error) => this.#options.stop(call, error),
+      onFailed: (error) => stop(call, error),
     })
-    this.#creditSubject = subject
-    this.#token = token
+    this.#creditSubject = inbox.subjectOf(this.#token)
   }
 
   #onMessage(call: Call, msg: RawMsg): void {
