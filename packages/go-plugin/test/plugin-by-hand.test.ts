@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, statSync } from "node
 import { connect, createServer } from "node:net"
 import { join } from "node:path"
 import { connect as tlsConnect } from "node:tls"
-import { goPluginController, health } from "@fn/proto"
+import { goPluginBroker, goPluginController, health } from "@fn/proto"
 import { Metadata, type ServiceError } from "@grpc/grpc-js"
 import { describe, expect, test } from "@jest/globals"
 import { parseHandshakeLine } from "../src/handshake/line.js"
@@ -208,6 +208,23 @@ describe("R-PL-4: a TypeScript plugin, started by hand", () => {
     expect((await plugin.ended()).code).toBe(1)
     expect(plugin.stdout()).toBe("")
     expect(plugin.stderr()).toContain("plugin cannot start")
+  })
+
+  test("P31 a host that never opens the broker, or ends it, is served all the same", async () => {
+    const plugin = startByHand(cookie)
+    const channel = await plugin.connect()
+    const kv = kvOf(channel)
+    expect(await kv.run("version")).toBe("1")
+    const broker = channel.createClient(goPluginBroker.GRPCBrokerClient).startStream()
+    const ended = once(broker, "end")
+    broker.resume()
+    broker.end()
+    await ended
+    expect(await kv.run("version")).toBe("1")
+    await expect(kv.run("dial 5", 100)).rejects.toMatchObject({ code: 4 })
+    expect(await check(channel, "plugin")).toBe(1)
+    expect(await shutdown(channel)).toBeNull()
+    expect(await plugin.ended()).toEqual({ code: 0, signal: null })
   })
 
   test("P32 a connection that sends nothing, or rubbish, is survived", async () => {

@@ -38,6 +38,15 @@ describeWithGo("R-PL-4: a host made with hashicorp/go-plugin and our plugin", ()
     expect(await host.end()).toEqual({ code: 0, signal: null })
   })
 
+  test("P35 an event loop that is blocked for a second and a half delays the host's Kill, no more", async () => {
+    const host = await startGoHost({ mtls: true })
+    await host.do("start", "block 1500")
+    const killed = await host.do("kill")
+    expect(killed).toMatchObject({ result: "true" })
+    expect(host.log.some(({ message }) => message.includes("failed to exit gracefully"))).toBe(false)
+    expect(isAlive(host.pluginPid)).toBe(false)
+  })
+
   test("P20 it is gone within two seconds when its host is killed with SIGKILL", async () => {
     const host = await startGoHost({ ownSession: true })
     defer(() => isAlive(host.pluginPid) && process.kill(host.pluginPid, "SIGKILL"))

@@ -85,9 +85,6 @@ export interface StartedPlugin {
   readonly translate?: (address: PluginAddress) => PluginAddress
 }
 
-/** go-plugin's own default. */
-export const DEFAULT_START_TIMEOUT_MS = 60_000
-
 /**
  * Starts a plugin and resolves when it answers.
  * @throws {FnError} BAD_HANDSHAKE, PLUGIN_PROTOCOL, PLUGIN_EXITED, PLUGIN_START_TIMEOUT, PLUGIN_NOT_EXECUTABLE, CHECKSUM_MISMATCH, CANCELLED; nothing is left running then
@@ -148,7 +145,7 @@ class Launch {
   }
 
   async run(): Promise<PluginProcess> {
-    const watch = startWatch(this.#options.startTimeoutMs ?? DEFAULT_START_TIMEOUT_MS, this.#options.signal)
+    const watch = startWatch(this.#options.startTimeoutMs, this.#options.signal)
     try {
       const line = await watch.race(Promise.race([this.#firstLine.line, this.#exitedEarly()]))
       const announced = parseHandshakeLine(line)
