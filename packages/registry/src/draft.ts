@@ -106,6 +106,8 @@ function unenforceable({ runtime, isolation = {}, memoryMb, cpu, pids }: Functio
   const reasons: string[] = []
   if (level === "wasm" && runtime !== "wasm") reasons.push(`isolation.level: only wasm functions can have the level wasm, not a ${runtime}`)
   if (level === "sandbox" && runtime === "wasm") reasons.push("isolation.level: a wasm function reaches nothing; its level is wasm")
+  if (level === "process" && ((network !== undefined && network !== "full") || (files?.length ?? 0) > 0))
+    reasons.push("isolation.level: a process has the files and the network of its host; only a sandbox restricts them")
   if (runtime === "wasm" && ((network !== undefined && network !== "none") || (files?.length ?? 0) > 0))
     reasons.push("isolation: a wasm function has neither network nor files")
   if (runtime !== "builtin") return reasons
