@@ -124,6 +124,21 @@ describe("fn dev", () => {
     await dev.logged(/^│ \S+ talks printed$/m)
   })
 
+  test("R-PL-6: without bubblewrap it works, and a function that asks for a sandbox is refused with the reason and the remedy, at once", async () => {
+    await using folder = await temporaryFolder({
+      ...moduleFunction("plain", ECHO, "version: 1.0.0\n"),
+      ...moduleFunction("boxed", ECHO, "version: 1.0.0\nisolation: { level: sandbox }\n"),
+    })
+    const env = { FN_ISOLATION_BUBBLEWRAP: "/nonexistent/bwrap" }
+    await using dev = await startDev(["plain", "boxed"], { cwd: folder.path, env })
+    expect(dev.log()).toMatch(
+      /! \S+ default\/boxed@1\.0\.0: its calls will be refused\n.*\/nonexistent\/bwrap.*apt-get install bubblewrap.*\n.*ISOLATION_UNAVAILABLE.*\n.*fn doctor/,
+    )
+    expect(dev.log()).not.toContain("plain@1.0.0: its calls")
+    expect(await call(dev, "plain", { n: 1 })).toMatchObject({ status: 200, body: { n: 1 } })
+    expect(await call(dev, "boxed")).toMatchObject({ status: 400, body: { reason: "ISOLATION_UNAVAILABLE" } })
+  })
+
   test("runs on a NATS that is there already, and leaves it running", async () => {
     await using server = await startTestServer()
     await using folder = await temporaryFolder(moduleFunction("hello", ECHO))

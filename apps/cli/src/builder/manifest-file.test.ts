@@ -60,3 +60,26 @@ describe("fn.yaml", () => {
     await expect(readManifest(folder.join("nowhere"))).rejects.toMatchObject({ reason: "INVALID_DEFINITION" })
   })
 })
+
+describe("R-PL-6: isolation and limits in fn.yaml that make no sense are told with what to write instead", () => {
+  test.each([
+    ["isolation: sandbox", "4:12: isolation: it is a mapping, as isolation: { level: sandbox, network: none }"],
+    ["isolation: { level: docker }", "4:21: isolation.level: it is sandbox, process or wasm; without it the host decides"],
+    ["isolation: { network: [api.example.com] }", "4:24: isolation.network.0: it needs a port, as api.example.com:443"],
+    ['isolation: { network: ["https://api.example.com/v1"] }', "4:24: isolation.network.0: a host:port, not a URL: api.example.com:443"],
+    [
+      'isolation: { network: ["*.example.com:443"] }',
+      "4:24: isolation.network.0: *.example.com:443: there are no patterns; name each host:port",
+    ],
+    ["isolation: { network: yes }", '4:23: isolation.network: it is none, full, or a list as ["api.example.com:443"]'],
+    ["isolation: { files: [data] }", "4:22: isolation.files.0: data is no absolute path without . and .."],
+    ["isolation: { files: [{ path: /a/../b }] }", "4:30: isolation.files.0.path: /a/../b is no absolute path without . and .."],
+    ["memoryMb: 256Mi", "4:11: memoryMb: it is a whole number of MiB, at least 16: 256, not 256Mi"],
+    ["cpu: 0", "4:6: cpu: it is a number of processors, at least 0.01: 0.5 is half of one"],
+    ["pids: 4", "4:7: pids: it is a whole number of processes and threads, at least 16: with fewer, Node hangs"],
+    ["memory: 512", "4:1: memory: there is no such setting; there is memoryMb"],
+    ["network: none", "4:1: network: there is no such setting; there is isolation: { network: … }"],
+  ])("%s", (line, problem) => {
+    expect(problemsOf(`${VALID}${line}\n`)).toEqual([`fn.yaml:${problem}`])
+  })
+})

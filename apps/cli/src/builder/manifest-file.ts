@@ -4,6 +4,7 @@ import { join } from "node:path"
 import { FnError } from "@fn/core"
 import { type FunctionManifest, formatIssue, functionManifestSchema } from "@fn/registry"
 import { type Document, isMap, isNode, isScalar, LineCounter, parseDocument } from "yaml"
+import { limitHint, settingMeantBy } from "./limit-hints.js"
 
 export const MANIFEST_FILE = "fn.yaml"
 
@@ -47,11 +48,22 @@ export function parseManifestText(text: string): FunctionManifest {
 
 /** Where in the file an issue is; one for each unknown key. */
 function places(document: Document, issue: Issue): { offset: number; text: string }[] {
-  if (issue.code !== "unrecognized_keys") return [{ offset: offsetOf(document, issue.path), text: formatIssue(issue) }]
-  return issue.keys.map((key) => ({
-    offset: keyOffset(document, [...issue.path, key]),
-    text: `${[...issue.path, key].map(String).join(".")}: there is no such setting`,
-  }))
+  if (issue.code !== "unrecognized_keys") {
+    const hint = limitHint(issue.path, valueAt(document, issue.path))
+    const message = hint ?? issue.message
+    return [{ offset: offsetOf(document, issue.path), text: formatIssue({ path: issue.path, message }) }]
+  }
+  return issue.keys.map((key) => {
+    const path = [...issue.path, key]
+    const meant = settingMeantBy(path)
+    const text = `${path.map(String).join(".")}: there is no such setting${meant === undefined ? "" : `; there is ${meant}`}`
+    return { offset: keyOffset(document, path), text }
+  })
+}
+
+function valueAt(document: Document, path: readonly PropertyKey[]): unknown {
+  const node = document.getIn(path, false)
+  return isNode(node) ? node.toJSON() : node
 }
 
 /** Start of the value at `path`, or of the nearest thing around it that is in the file. */

@@ -67,6 +67,7 @@ function devOptions(dirs: readonly string[], flags: Flags, io: Io): DevOptions {
     dirs,
     dataDir: resolve(io.cwd, (flags.dataDir as string | undefined) ?? (io.env.FN_DATA_DIR || ".fn")),
     namespace: checkNamespace(namespaceOf(flags, io)),
+    isolation: { policy: "dev", ...(io.env.FN_ISOLATION_BUBBLEWRAP ? { bubblewrap: io.env.FN_ISOLATION_BUBBLEWRAP } : {}) },
     builtins: flags.builtins === undefined ? undefined : resolve(io.cwd, flags.builtins as string),
     nats,
     natsElsewhere: isElsewhere,

@@ -25,7 +25,7 @@ export class DevConsole {
     const { style } = this
     this.line("")
     this.line(
-      `  ${style.bold("fn dev")} ${style.dim(`${VERSION}, for this machine only: functions run as processes of yours, not sandboxed`)}`,
+      `  ${style.bold("fn dev")} ${style.dim(`${VERSION}, for this machine only: functions run as processes of yours, sandboxed only if they ask for it`)}`,
     )
     this.line(`  ${style.dim("nats")}  ${style.cyan(natsUrl)}`)
     this.line(`  ${style.dim("http")}  ${style.cyan(`${httpUrl}/function/<name>`)}`)
@@ -81,6 +81,11 @@ export class DevConsole {
   /** A save that does not build, or a deploy that was refused. What is live stays live. */
   rejected(dir: string, error: FnError): void {
     this.line(`${this.style.red("✗")} ${this.style.dim(clock())} ${dir}\n${formatError(error, this.style)}`)
+  }
+
+  /** It is live, but this machine will refuse to run it. */
+  refused(ref: string, error: FnError): void {
+    this.line(`${this.style.yellow("!")} ${this.style.dim(clock())} ${ref}: its calls will be refused\n${formatError(error, this.style)}`)
   }
 
   warn(text: string): void {

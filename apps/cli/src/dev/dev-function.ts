@@ -12,6 +12,7 @@ import { buildFolder, deployBuilt } from "../deploy-folder.js"
 import type { Io } from "../io.js"
 import type { Progress } from "../progress.js"
 import type { DevConsole } from "./console.js"
+import type { DevIsolation } from "./dev-isolation.js"
 import { baseVersion, contentDigest, devVersion } from "./dev-version.js"
 import { FolderWatch } from "./folder-watch.js"
 
@@ -24,6 +25,7 @@ export interface DevFunctionOptions {
   readonly namespace: string
   readonly registry: Registry
   readonly console: DevConsole
+  readonly isolation: DevIsolation
   readonly io: Io
 }
 
@@ -88,7 +90,7 @@ export class DevFunction {
   }
 
   async #deployIfChanged(built: BuiltFunction): Promise<void> {
-    const { console, shown, namespace } = this.#options
+    const { console, shown, namespace, registry, isolation } = this.#options
     const manifest = { ...built.manifest, namespace: built.manifest.namespace ?? namespace }
     const digest = contentDigest(built.artifact && (await digestOfFile(built.artifact.path)), manifest)
     const identity = `${digest} ${manifest.version ?? ""}`
@@ -98,6 +100,8 @@ export class DevFunction {
     this.#liveDigest = identity
     for (const warning of result.warnings) console.warn(warning)
     console.deployed(shown, formatRef(result.ref), result.unchanged ? "as before" : "")
+    const problem = await isolation.problem(await registry.getDefinition(result.ref))
+    if (problem) console.refused(formatRef(result.ref), problem)
   }
 
   async #deploy(built: BuiltFunction, manifest: FunctionManifest & { namespace: string }, digest: string): Promise<DeployResult> {

@@ -10,11 +10,12 @@ import { FnError, formatRef, messageOf } from "@fn/core"
 import { type Gateway, startGateway } from "@fn/gateway"
 import { connectNats, findNatsServer, type NatsConnection, type NatsOptions, startNatsServer } from "@fn/nats"
 import { connectRegistry, type Registry } from "@fn/registry"
-import { type Builtin, loadBuiltins, startRuntime } from "@fn/runtime"
+import { type Builtin, type IsolationSettings, loadBuiltins, startRuntime } from "@fn/runtime"
 import { registryOptions } from "../connection.js"
 import type { Io } from "../io.js"
 import type { DevConsole } from "./console.js"
 import { DevFunction } from "./dev-function.js"
+import { DevIsolation } from "./dev-isolation.js"
 import { createDevLogger } from "./dev-logger.js"
 import { setUpStores } from "./dev-stores.js"
 import { baseVersion, contentDigest, devVersion } from "./dev-version.js"
@@ -27,6 +28,7 @@ export interface DevOptions {
   /** Absolute path. */
   readonly dataDir: string
   readonly namespace: string
+  readonly isolation: IsolationSettings
   /** Absolute path of a module with builtins. */
   readonly builtins?: string | undefined
   readonly nats: NatsOptions
@@ -108,6 +110,7 @@ async function start(options: DevOptions, context: Context): Promise<DevSession>
     dataDir: join(options.dataDir, "host"),
     builtins: Object.fromEntries(builtins.map(({ module, manifest }) => [`${options.namespace}/${manifest.name}`, module])),
     logger: createDevLogger(console),
+    isolation: options.isolation,
     onExecution: (report) => console.execution(report, options.namespace),
     // Who develops a receiver of results runs it here too.
     callbacks: { allow: ["localhost:*", "127.0.0.1:*"], allowPrivate: true },
@@ -180,9 +183,11 @@ async function deployBuiltin(registry: Registry, { manifest }: Builtin, console:
 
 async function watchFolders(options: DevOptions, registry: Registry, { io, console, closers }: Context): Promise<void> {
   const { namespace } = options
+  const isolation = new DevIsolation(options.isolation)
+  closers.push(() => isolation.close())
   const functions = options.dirs.map((given) => {
     const dir = resolve(io.cwd, given)
-    return new DevFunction({ dir, shown: relative(io.cwd, dir) || ".", namespace, registry, console, io })
+    return new DevFunction({ dir, shown: relative(io.cwd, dir) || ".", namespace, registry, console, isolation, io })
   })
   closers.push(() => Promise.all(functions.map((fn) => fn.close())))
   // One after the other: compilers take all cores as it is.

@@ -45,7 +45,10 @@ export async function examineIsolation(settings: Settings): Promise<IsolationFin
     const report = await launcher.report()
     return {
       ...report,
-      lacks: { process: lacksOf("process", report, settings), sandbox: lacksOf("sandbox", report, settings) },
+      lacks: {
+        process: lacksOf("process", NEEDED.process, report, settings),
+        sandbox: lacksOf("sandbox", NEEDED.sandbox, report, settings),
+      },
       ...(problem ? { strictProblem: problem.toData() } : {}),
     }
   } finally {
@@ -53,10 +56,16 @@ export async function examineIsolation(settings: Settings): Promise<IsolationFin
   }
 }
 
-function lacksOf(level: Level, report: IsolationReport, { acceptSoft: accepted = [], bubblewrap }: Settings): Lack[] {
+/** What of `needed` this machine does not keep, and what to do about it. */
+export function lacksOf(
+  level: Level,
+  needed: readonly Guarantee[],
+  report: IsolationReport,
+  { acceptSoft: accepted = [], bubblewrap }: Settings,
+): Lack[] {
   const isInstalled = bubblewrap === undefined ? findOnPath("bwrap") !== undefined : existsSync(bubblewrap)
   const byWhy = new Map<string, { guarantees: Guarantee[]; remedy: string }>()
-  for (const guarantee of NEEDED[level]) {
+  for (const guarantee of needed) {
     const { grade, mechanism, reason = "" } = report.grades[level][guarantee]
     if (grade === "hard" || (grade === "soft" && accepted.includes(guarantee))) continue
     const why = grade === "absent" ? reason : `only softly, by ${mechanism}: ${reason}`
