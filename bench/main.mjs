@@ -1,136 +1,79 @@
 /**
- * `npm run bench`: what a call costs on the full path, as ratios to a raw NATS echo by nats.js `request()` in the same run.
+ * `npm run bench`: what fn costs, as ratios to references and peers measured in the same run. docs/performance.md says how to read it.
  *
- * All cases take turns in every round, so that what the machine does to one it does to all; a ratio is taken within a round, and the
- * median of the rounds is shown with the range. Every reply is checked.
+ *   npm run bench                                    the rows with a goal, some eight minutes
+ *   npm run bench -- --all                           every row
+ *   npm run bench -- --only builtin,cold-*           rows by name, * standing for anything
+ *   npm run bench -- --json result.json --svg docs/performance.svg
+ *   npm run bench -- --rounds 1 --round-ms 200 --scale 0.01     whether they work, not what they cost
  */
 import { writeFileSync } from "node:fs"
 import { parseArgs } from "node:util"
-import { closedLoop, median, quantile } from "./load.mjs"
-import { hasGo, startPlatform } from "./platform.mjs"
-import { cpuUs, rssMb } from "./usage.mjs"
+import { curvesOf, drawCurves } from "./curves-svg.mjs"
+import { describeMachine } from "./machine.mjs"
+import { runScenarios } from "./run.mjs"
+import { CURVES, MORE_SCENARIOS, SCENARIOS } from "./scenarios/index.mjs"
+import { formatTable } from "./table.mjs"
 
 const { values: options } = parseArgs({
   options: {
+    all: { type: "boolean", default: false },
     only: { type: "string" },
     json: { type: "string" },
-    rounds: { type: "string", default: "7" },
-    "round-ms": { type: "string", default: "1000" },
+    svg: { type: "string" },
+    rounds: { type: "string" },
+    "round-ms": { type: "string" },
+    scale: { type: "string", default: "1" },
+    isolation: { type: "string", default: "dev" },
   },
 })
-const REFERENCE = "raw-echo"
-const DATA = { text: "x".repeat(230), n: 1 }
-const PAYLOAD = JSON.stringify(DATA)
 
-const platform = await startPlatform()
-try {
-  const cases = selectCases()
-  for (const { name, call } of cases) await prove(name, call)
-  const results = []
-  for (const inFlight of [64, 1]) results.push(...(await measure(cases, inFlight)))
-  print(results)
-  if (options.json) writeFileSync(options.json, `${JSON.stringify(results, null, 2)}\n`)
-} finally {
-  await platform.stop()
-  await platform.plain.close()
+const startedAt = performance.now()
+const machine = await describeMachine()
+const settings = {
+  isolation: oneOf("isolation", ["dev", "strict"]),
+  scale: positive("scale"),
+  onProgress: (line) => console.error(line),
+  ...(options.rounds === undefined ? {} : { rounds: positive("rounds") }),
+  ...(options["round-ms"] === undefined ? {} : { roundMs: positive("round-ms") }),
+}
+const rows = (await runScenarios(scenarios(), { ...settings, isWanted })).map((row) => ({ ...row, machine }))
+if (rows.length === 0) throw new Error(`no row is called ${options.only}`)
+const minutes = ((performance.now() - startedAt) / 60_000).toFixed(1)
+console.log(`\n${machine}\n${minutes} minutes${shortened()}\n\n${formatTable(rows)}`)
+if (options.json) writeFileSync(options.json, `${JSON.stringify(rows, null, 2)}\n`)
+if (options.svg) writeFileSync(options.svg, drawCurves(curvesOf(rows)))
+// A goal that is not met is a finding; a row that failed is an error.
+process.exitCode = rows.some(({ failed }) => failed) ? 1 : 0
+
+function scenarios() {
+  if (options.all || options.only) return [...SCENARIOS, ...MORE_SCENARIOS, ...CURVES]
+  return options.svg ? [...SCENARIOS, ...CURVES] : SCENARIOS
 }
 
-function selectCases() {
-  const all = [
-    { name: REFERENCE, call: rawEcho },
-    { name: "builtin", call: invoke("echo-builtin") },
-    { name: "module", folder: "echo-module", call: invoke("echo-module") },
-    { name: "plugin-ts-stream", folder: "echo-plugin-ts", call: invoke("echo-plugin-ts") },
-    {
-      name: "plugin-go-stream",
-      folder: "echo-plugin-go",
-      call: invoke("echo-plugin-go"),
-      skip: hasGo() ? undefined : "there is no go on PATH",
-    },
-  ]
-  const wanted = all.filter(({ name }) => name === REFERENCE || !options.only || name === options.only)
-  for (const { name, skip } of wanted) if (skip) console.error(`SKIPPED: ${name}: ${skip}`)
-  const cases = wanted.filter(({ skip }) => !skip)
-  for (const { folder } of cases) if (folder) platform.deploy(folder)
-  return cases
+function isWanted(name) {
+  if (options.only === undefined) return true
+  const patterns = options.only.split(",").map((word) => word.split("*").map(escaped).join(".*"))
+  return patterns.some((pattern) => new RegExp(`^${pattern}$`).test(name))
 }
 
-async function rawEcho() {
-  const reply = await platform.plain.request("bench.echo", PAYLOAD, { timeout: 10_000 })
-  if (reply.data.length !== PAYLOAD.length) throw new Error("the raw echo came back changed")
+function escaped(text) {
+  return text.replace(/[^\w-]/g, "\\$&")
 }
 
-function invoke(name) {
-  return async () => {
-    const [event] = await platform.client.invoke(name, { type: "com.example.asked", data: DATA }, { timeoutMs: 10_000 })
-    if (event.type !== "com.example.echoed" || event.data.text !== DATA.text) throw new Error(`${name} answered something else`)
-  }
+function shortened() {
+  const changed = ["rounds", "round-ms"].filter((name) => options[name] !== undefined).map((name) => `--${name} ${options[name]}`)
+  if (settings.scale !== 1) changed.push(`--scale ${settings.scale}`)
+  return changed.length === 0 ? "" : `; shortened by ${changed.join(" ")}, so these are no figures to quote`
 }
 
-/** Starts the instance and lets the compilers settle. */
-async function prove(name, call) {
-  await call()
-  await closedLoop(call, { inFlight: 64, durationMs: 500 })
-  console.error(`warm: ${name}`)
+function positive(name) {
+  const value = Number(options[name])
+  if (!(value > 0)) throw new Error(`--${name} must be a number above 0, not ${options[name]}`)
+  return value
 }
 
-async function measure(cases, inFlight) {
-  const rounds = Number(options.rounds)
-  const samples = new Map(cases.map(({ name }) => [name, []]))
-  for (let round = 0; round < rounds; round++) {
-    // Forwards, then backwards: a machine that grows slower in a round is unfair to the last one only half of the time.
-    for (const { name, call } of round % 2 === 0 ? cases : [...cases].reverse()) {
-      const before = usage()
-      const run = await closedLoop(call, { inFlight, durationMs: Number(options["round-ms"]) })
-      const after = usage()
-      const cpu = Object.fromEntries(Object.keys(before).map((key) => [key, (after[key] - before[key]) / run.calls]))
-      samples.get(name).push({ ...run, p50: quantile(run.latencies, 0.5), p99: quantile(run.latencies, 0.99), cpu })
-    }
-    console.error(`round ${round + 1} of ${rounds}, ${inFlight} in flight`)
-  }
-  return cases.map(({ name }) => summarise(name, inFlight, samples))
-}
-
-function summarise(name, inFlight, samples) {
-  const own = samples.get(name)
-  const ratios = own.map(({ perSecond }, round) => perSecond / samples.get(REFERENCE)[round].perSecond)
-  return {
-    name: inFlight === 64 ? name : `${name}-p50`,
-    // At one in flight the question is latency: p50 over the reference's p50.
-    ratio: inFlight === 64 ? median(ratios) : median(own.map(({ p50 }, round) => p50 / samples.get(REFERENCE)[round].p50)),
-    range: [Math.min(...ratios), Math.max(...ratios)],
-    reference: REFERENCE,
-    inFlight,
-    throughput: Math.round(median(own.map(({ perSecond }) => perSecond))),
-    p50us: Math.round(median(own.map(({ p50 }) => p50))),
-    p99us: Math.round(median(own.map(({ p99 }) => p99))),
-    cpuUsPerCall: Object.fromEntries(
-      Object.keys(platform.pids).map((key) => [key, Number(median(own.map(({ cpu }) => cpu[key])).toFixed(1))]),
-    ),
-    rssMb: Object.fromEntries(Object.entries(platform.pids).map(([key, pid]) => [key, Math.round(rssMb(pid))])),
-    policy: "dev, process",
-    durability: "none (sync)",
-  }
-}
-
-function usage() {
-  return Object.fromEntries(Object.entries(platform.pids).map(([key, pid]) => [key, cpuUs(pid)]))
-}
-
-function print(results) {
-  console.log(
-    `\nnats-server ${platform.natsVersion}, Node ${process.version}, 256 B of JSON data, full path with CloudEvents, default settings\n`,
-  )
-  console.log(
-    `${"name".padEnd(22)}${"in flight".padStart(10)}${"calls/s".padStart(10)}${"ratio".padStart(8)}${"range".padStart(14)}${"p50 µs".padStart(9)}${"p99 µs".padStart(9)}   CPU µs a call: client / nats / runtime`,
-  )
-  for (const { name, inFlight, throughput, ratio, range, p50us, p99us, cpuUsPerCall: cpu } of results) {
-    const spread = inFlight === 64 ? `${range[0].toFixed(2)}–${range[1].toFixed(2)}` : ""
-    console.log(
-      `${name.padEnd(22)}${String(inFlight).padStart(10)}${String(throughput).padStart(10)}${ratio.toFixed(2).padStart(8)}${spread.padStart(14)}${String(p50us).padStart(9)}${String(p99us).padStart(9)}   ${cpu.client} / ${cpu.nats} / ${name.startsWith(REFERENCE) ? cpu.responder : cpu.runtime}`,
-    )
-  }
-  console.log(
-    `\nratio: throughput ÷ ${REFERENCE}'s in the same round (median); with one in flight p50 ÷ its p50. One call at a time measures latency.`,
-  )
+function oneOf(name, values) {
+  if (!values.includes(options[name])) throw new Error(`--${name} must be ${values.join(" or ")}, not ${options[name]}`)
+  return options[name]
 }
