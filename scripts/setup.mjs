@@ -6,6 +6,7 @@
 import { createHash } from "node:crypto"
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
+import { installJavaPackages } from "./lib/java-packages.mjs"
 import { packageFolders, readManifest, root, workFolder } from "./lib/paths.mjs"
 import { withProgress } from "./lib/progress.mjs"
 import { installPythonPackages } from "./lib/python-packages.mjs"
@@ -155,6 +156,7 @@ if (import.meta.filename === process.argv[1]) {
     await ensureSetup()
     await installSystemTools({ logFile })
     await installPythonPackages({ logFile })
+    await installJavaPackages({ logFile })
     process.stderr.write("Ready.\n")
   } catch (error) {
     process.stderr.write(`${error.message}\n`)

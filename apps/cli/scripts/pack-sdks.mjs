@@ -1,5 +1,5 @@
 /**
- * Sources of the Go and the Python SDK in the published package, for `fn init` and for building functions; in a clone they are taken from sdk/.
+ * Sources of the Go, the Java and the Python SDK in the published package, for `fn init` and for building functions; in a clone they are taken from sdk/.
  * Before packing they are copied here, after it (`--clean`) the copies go again.
  */
 import { cpSync, rmSync } from "node:fs"
@@ -8,6 +8,7 @@ import { fileURLToPath } from "node:url"
 
 const SDKS = [
   { from: "../../../sdk/go", to: "../go-sdk", leftOut: /^\.|_test\.go$|\.sh$/ },
+  { from: "../../../sdk/java", to: "../java-sdk", leftOut: /^\.|^target$|^test$|\.sh$/ },
   { from: "../../../sdk/python/src", to: "../python-sdk", leftOut: /^\.|^__pycache__$|\.egg-info$/ },
 ]
 

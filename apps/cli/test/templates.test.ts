@@ -5,7 +5,7 @@ import { mkdir, readdir, readFile, symlink } from "node:fs/promises"
 import { fileURLToPath } from "node:url"
 import { promisify } from "node:util"
 import { findOnPath } from "@fn/process"
-import { findPython } from "@fn/testing"
+import { findJava, findPython, javaNeeds } from "@fn/testing"
 import { afterAll, beforeAll, describe, expect, jest, test } from "@jest/globals"
 import { testEnvironment } from "./support/environment.js"
 import { type FnDev, fn, startDev } from "./support/fn.js"
@@ -78,6 +78,14 @@ describe("fn init", () => {
     expect(await greetFrom("python", "hello-python", python.pipEnv)).toEqual(GREETING)
     expect(await readdir(folder.join("hello-python"))).toEqual(expect.arrayContaining([".fn-sdk", "requirements.lock"]))
     await run("python3", ["-m", "unittest"], { cwd: folder.join("hello-python"), env: testEnvironment(folder.path) })
+  })
+
+  test("java: a program of its own, one jar, whose own test passes", async () => {
+    const java = findJava()
+    if (!java) return console.warn(`SKIPPED: needs ${javaNeeds()}: the template java (npm run setup)`)
+    expect(await greetFrom("java", "hello-java", java.mavenEnv)).toEqual(GREETING)
+    expect(await readdir(folder.join("hello-java"))).toEqual(expect.arrayContaining([".fn-sdk", "pom.xml"]))
+    await java.maven(folder.join("hello-java"), "test")
   })
 
   test.each<[template: string, needs: string, ownTest: string[]]>([

@@ -3,11 +3,12 @@ import { stat } from "node:fs/promises"
 import { join, resolve } from "node:path"
 import { FnError } from "@fn/core"
 import { findOnPath } from "@fn/process"
-import type { FunctionManifest } from "@fn/registry"
+import { type FunctionManifest, refuseUnsupported } from "@fn/registry"
 import type { BuildInput, BuiltArtifact } from "./artifact.js"
 import { userCacheDir } from "./build-cache.js"
 import { withDeclared } from "./declared.js"
 import { buildGo } from "./go.js"
+import { buildJava, isJava } from "./java.js"
 import { buildJavaScript, isJavaScript } from "./javascript.js"
 import { MANIFEST_FILE, readManifest } from "./manifest-file.js"
 import { takePrebuilt } from "./prebuilt.js"
@@ -46,11 +47,13 @@ export interface BuiltFunction {
 
 /**
  * Builds the function in `dir`.
- * @throws {FnError} INVALID_DEFINITION with every problem of fn.yaml; BUILD_FAILED with the compiler's text; TOOLCHAIN_MISSING
+ * @throws {FnError} INVALID_DEFINITION with every problem of fn.yaml; ISOLATION_UNAVAILABLE, FEATURE_UNSUPPORTED; BUILD_FAILED with the compiler's text; TOOLCHAIN_MISSING
  */
 export async function buildFunction(dir: string, options: BuildOptions): Promise<BuiltFunction> {
   const folder = resolve(dir)
   const manifest = await readManifest(folder)
+  // What no deploy takes needs no build.
+  refuseUnsupported(manifest)
   const input: BuildInput = {
     dir: folder,
     manifest,
@@ -98,6 +101,7 @@ async function buildPlugin(input: BuildInput): Promise<BuiltArtifact> {
   if (language === "js" && (entry === undefined || isJavaScript(entry))) return buildJavaScript(input)
   if (language === "go" && !(await isProgram(input, entry))) return buildGo(input)
   if (language === "python" && isPython(entry)) return buildPython(input)
+  if (language === "java" && isJava(entry)) return buildJava(input)
   return takePrebuilt(input)
 }
 

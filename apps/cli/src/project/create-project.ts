@@ -1,9 +1,10 @@
-/** Writes a new project from a template: placeholders filled in, and for Go and Python a copy of the SDK beside the code. */
+/** Writes a new project from a template: placeholders filled in, and for Go, Java and Python a copy of the SDK beside the code. */
 import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises"
 import { dirname, join } from "node:path"
 import { FnError } from "@fn/core"
 import { VERSION } from "../version.js"
 import { addGoSdk } from "./go-sdk.js"
+import { addJavaSdk } from "./java-sdk.js"
 import { addPythonSdk } from "./python-sdk.js"
 import { type TemplateName, templateFolder } from "./templates.js"
 
@@ -28,6 +29,7 @@ export async function createProject({ path, name, template }: ProjectOptions): P
   try {
     const files = await copyTemplate(templateFolder(template), path, { __NAME__: name, __VERSION__: VERSION })
     if (template === "go") files.push(...(await addGoSdk(path)))
+    if (template === "java") files.push(...(await addJavaSdk(path)))
     if (template === "python") files.push(...(await addPythonSdk(path)))
     return files.sort()
   } catch (thrown) {

@@ -6,6 +6,7 @@ export const TEMPLATES = {
   "ts-plugin": { summary: "TypeScript, a program of its own", test: "npm install && npm test" },
   go: { summary: "Go, a program of its own", test: "go test ./..." },
   python: { summary: "Python, a program of its own", test: "python3 -m unittest" },
+  java: { summary: "Java, a program of its own", test: "mvn test" },
   shell: { summary: "a shell script, a process per call", test: "sh greet.test.sh" },
   ruby: { summary: "Ruby, a process per call", test: "ruby greet_test.rb" },
   php: { summary: "PHP, a process per call", test: "php greet_test.php" },

@@ -1,7 +1,7 @@
 /** PL-3: plugins written in Java with the Java SDK, over grpc-java. */
 import { FnError, INSTANCE_STREAM_WINDOW, type WireEvent } from "@fn/core"
 import type { FunctionDefinition } from "@fn/registry"
-import { findJava, type Java, type TempDir, tempDir } from "@fn/testing"
+import { findJava, type Java, javaNeeds, type TempDir, tempDir } from "@fn/testing"
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "@jest/globals"
 import { pluginContract } from "../../../test/plugin/contract.js"
 import { dataOf, executionOf, failure, fixture, rememberingLogger, specOf, until } from "../../../test/plugin/support.js"
@@ -36,7 +36,7 @@ function slowSink(): { sink: { write(): Promise<void> }; release: () => void } {
 
 if (!java) {
   test("a JDK, Maven and the packages of the Java SDK are needed", () => {
-    console.warn("SKIPPED: needs a JDK and Maven (npm run setup): plugins written in Java were not run")
+    console.warn(`SKIPPED: needs ${javaNeeds()}: plugins written in Java were not run (npm run setup)`)
   })
 } else {
   beforeAll(async () => {
@@ -49,11 +49,31 @@ if (!java) {
   afterAll(async () => await classes?.[Symbol.asyncDispose]())
 
   pluginContract("written in Java (PL-3)", { start: (overrides = {}) => startWith([], overrides), lines, panicExitCode: 1 })
-  pluginContract("written in Java, answering later (PL-3)", {
-    start: (overrides = {}) => startWith(["async"], overrides),
-    lines,
-    panicExitCode: 1,
+  test("PL-3: a handler that answers later keeps no thread, is cancelled, and fails like any other", async () => {
+    const instance = await startWith(["async"])
+    // More than there are threads.
+    const waiting = Array.from({ length: 40 }, () => executionOf("wait"))
+    const pending = waiting.map((execution) => failure(instance.execute(execution)))
+    const answers = await Promise.all(
+      Array.from({ length: 500 }, (_, n) => instance.execute(executionOf(n % 3 === 0 ? "later" : "echo", n))),
+    )
+    expect(answers.map(([event]) => dataOf(event))).toEqual(Array.from({ length: 500 }, (_, n) => n))
+    expect(await failure(instance.execute(executionOf("terminal")))).toMatchObject({ reason: "CARD_DECLINED", details: { order: 7 } })
+    expect(await failure(instance.execute(executionOf("throw")))).toMatchObject({ reason: "FUNCTION_THREW", message: "a mistake" })
+    expect(await failure(instance.execute(executionOf("wait", undefined, { deadline: Date.now() + 60 })))).toMatchObject({
+      reason: "FUNCTION_TIMEOUT",
+    })
+    for (const execution of waiting) execution.cancel?.(FnError.of("CANCELLED", "enough"))
+    for (const error of await Promise.all(pending)) expect(error).toMatchObject({ code: "cancelled", reason: "CANCELLED" })
+    const last = instance.execute(executionOf("later", "kept"))
+    await instance.close({ graceMs: 2_000 })
+    expect(dataOf((await last)[0])).toBe("kept")
   })
+
+  test("the Java SDK's own tests pass", async () => {
+    await using target = await tempDir()
+    await java.maven(java.sdkFolder, "test", `-Dfn.target=${target.path}`)
+  }, 120_000)
 
   describe.each([
     ["a handler that emits", []],
