@@ -147,7 +147,6 @@ impl SignatureVerificationAlgorithm for P521Sha512 {
 
 #[cfg(test)]
 mod tests {
-    use p521::ecdsa::signature::Signer;
     use rustls::client::ResolvesClientCert;
     use rustls::pki_types::{PrivateKeyDer, ServerName};
     use rustls::sign::CertifiedKey;
@@ -210,14 +209,19 @@ mod tests {
         assert!(error.to_string().starts_with("PLUGIN_CLIENT_CERT is no certificate"));
     }
 
+    /// Made by OpenSSL, over the text `message`.
+    const PUBLIC_KEY: &str = "BAF2MawKFW+skkxzbmusct2DHY+dsrrw2tK6r8iEukqmRd6PQzXRt+cHhMlb7k3yNXVymqmSHVJWxWcVEDDRG11GEQAcJ7Ib5jCtvSwaQ1Hb+0gWJ/2Qi6j4df6nfgvKmomZpMAiz2b+7x8rLdtZdFzL9mVCBBl9zhJXJZgBNg2vTkqbTA==";
+    const SIGNATURE: &str = "MIGHAkEWIpu+s54wz5Wi2NoL6Kq/SnebL/CyTOMFrFFewfAGf09j4bA8fG2Vj9QMhFWP6IG4gKFEaZmxYCID8aiNulVvAwJCANPnP9E4rmVJIC82IiaAftVMuZCOQ3CiN3Seg86jjHJn04Lz8TBYhnWeKmtsQ9nSmtvZAGw1rFJwRWNrbq/AEaJv";
+
     #[test]
     fn a_signature_on_p521_is_verified() {
-        let signing = |last: u8| p521::ecdsa::SigningKey::from_slice(&[[0; 65].as_slice(), &[last]].concat()).unwrap();
-        let public = |last: u8| p521::ecdsa::VerifyingKey::from(&signing(last)).to_encoded_point(false);
-        let signature: p521::ecdsa::Signature = signing(7).sign(b"message");
-        let verify = |key: u8, message: &[u8]| P521_SHA512.verify_signature(public(key).as_bytes(), message, signature.to_der().as_bytes());
-        assert!(verify(7, b"message").is_ok());
-        assert!(verify(7, b"another").is_err() && verify(8, b"message").is_err());
+        let decode = |text| base64::prelude::BASE64_STANDARD.decode(text).unwrap();
+        let (key, signature) = (decode(PUBLIC_KEY), decode(SIGNATURE));
+        assert!(P521_SHA512.verify_signature(&key, b"message", &signature).is_ok());
+        assert!(P521_SHA512.verify_signature(&key, b"another", &signature).is_err());
+        let other_key = p521::ecdsa::SigningKey::from_slice(&[[0; 65].as_slice(), &[7]].concat()).unwrap();
+        let other_key = p521::ecdsa::VerifyingKey::from(&other_key).to_encoded_point(false);
+        assert!(P521_SHA512.verify_signature(other_key.as_bytes(), b"message", &signature).is_err());
         assert!(P521_SHA512.verify_signature(b"", b"message", b"").is_err());
     }
 }
