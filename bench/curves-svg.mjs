@@ -1,10 +1,10 @@
 /**
- * The picture of the latency curves: p50 and p99 over offered load, both axes logarithmic. One file that reads well on a light and on a dark page:
- * its colours are chosen for both, text and lines take what the reader's system prefers.
+ * The picture of the latency curves: p50 and p99 over offered load, both axes logarithmic. One file that reads well light and dark: the colours of
+ * the curves are chosen for both, text and background take what the reader's system prefers.
  */
 
-const WIDTH = 860
-const HEIGHT = 460
+const WIDTH = 880
+const HEIGHT = 462
 const PLOT = { left: 74, right: 660, top: 56, bottom: 396 }
 const LEGEND_X = PLOT.right + 28
 /** Told apart by people who see few colours, too: the markers differ as well. */
@@ -46,8 +46,10 @@ export function drawCurves(curves) {
   .p50, .p99, .marker { fill: none; stroke-width: 2; stroke-linejoin: round }
   .p99 { stroke-dasharray: 5 4 }
   .key { stroke: #3b4754 }
-  @media (prefers-color-scheme: dark) { text { fill: #d5dbe1 } .key { stroke: #d5dbe1 } }
+  .page { fill: #ffffff }
+  @media (prefers-color-scheme: dark) { text { fill: #d5dbe1 } .key { stroke: #d5dbe1 } .page { fill: #12171d } }
 </style>
+<rect class="page" width="${WIDTH}" height="${HEIGHT}" rx="8"/>
 <text class="head" x="${PLOT.left}" y="26">Latency over offered load</text>
 <text x="${PLOT.left}" y="44">open loop: counted from when a call was due; 256 B of JSON</text>
 ${axes(x, y)}
@@ -105,8 +107,8 @@ function legend(drawn) {
     return `<path stroke="${color}" class="marker" d="M${LEGEND_X} ${at}h26${marker(LEGEND_X + 13, at)}"/><text x="${LEGEND_X + 36}" y="${at + 4}">${label}</text>`
   })
   const keys = [
-    ["p50", "half are faster"],
-    ["p99", "99 of 100 are faster"],
+    ["p50", "50 % are faster"],
+    ["p99", "99 % are faster"],
   ].map(([name, words], n) => {
     const at = PLOT.top + 34 + (drawn.length + n) * 26
     return `<path class="${name} key" d="M${LEGEND_X} ${at}h26"/><text x="${LEGEND_X + 36}" y="${at + 4}">${name}: ${words}</text>`

@@ -39,6 +39,7 @@ function resultsOf(rows) {
       ["p50 / p99 µs", latencyText],
       ["CPU µs a call", cpuText],
     ]),
+    curvesOf(rows).length > 0 ? "![Latency over offered load, p50 and p99, by kind of function](performance.svg)" : "",
     section(references, [
       ["reference", ({ name }) => `\`${name}\``],
       ["calls/s", ({ throughput }) => throughput],
