@@ -1,4 +1,6 @@
+import { readFile, writeFile } from "node:fs/promises"
 import { loadConfig } from "@fn/app"
+import { tempDir } from "@fn/testing"
 import { describe, expect, test } from "@jest/globals"
 import { RUNTIME_SERVICE, type RuntimeServiceSettings } from "./config.js"
 import { isolationSettings } from "./isolation-config.js"
@@ -47,6 +49,20 @@ describe("R-PL-6: the isolation options of a host", () => {
       bubblewrap: "/opt/bwrap",
     })
     expect(settingsOf(["--isolation", "dev"]).policy).toBe("dev")
+  })
+
+  test("are in a file as docs/isolation.md has them", async () => {
+    const page = await readFile(new URL("../../../docs/isolation.md", import.meta.url), "utf8")
+    await using dir = await tempDir()
+    await writeFile(dir.file("fn.yaml"), /^```yaml\n(# runtime-service\.yaml\n[\s\S]*?)^```/m.exec(page)?.[1] ?? "there: is none")
+    expect(settingsOf(["--config", dir.file("fn.yaml")])).toEqual({
+      policy: "strict",
+      allowProcess: false,
+      allowFullNetwork: false,
+      allowFiles: ["/srv/models"],
+      acceptSoft: ["memory"],
+      openedNetworks: ["10.1.0.0/16"],
+    })
   })
 
   test.each([

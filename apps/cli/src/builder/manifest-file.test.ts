@@ -1,3 +1,5 @@
+import { readFile } from "node:fs/promises"
+import { refuseUnsupported } from "@fn/registry"
 import { describe, expect, test } from "@jest/globals"
 import { temporaryFolder } from "../../test/support/folder.js"
 import { parseManifestText, readManifest } from "./manifest-file.js"
@@ -82,4 +84,15 @@ describe("R-PL-6: isolation and limits in fn.yaml that make no sense are told wi
   ])("%s", (line, problem) => {
     expect(problemsOf(`${VALID}${line}\n`)).toEqual([`fn.yaml:${problem}`])
   })
+})
+
+test("every fn.yaml in docs/isolation.md is one that deploys", async () => {
+  const page = await readFile(new URL("../../../../docs/isolation.md", import.meta.url), "utf8")
+  const examples = [...page.matchAll(/^```yaml\n(name: [\s\S]*?)^```/gm)].map(([, text = ""]) => text)
+  expect(examples.length).toBeGreaterThan(1)
+  for (const text of examples) {
+    const manifest = parseManifestText(text)
+    expect(manifest.isolation).toMatchObject({ level: "sandbox" })
+    refuseUnsupported(manifest)
+  }
 })
