@@ -1,5 +1,5 @@
 /** What of the host's own system a sandbox shows, read-only, to programs that need more than their own files. */
-import { existsSync, lstatSync, readlinkSync } from "node:fs"
+import { existsSync, lstatSync, readdirSync, readlinkSync } from "node:fs"
 
 /**
  * - `none`: nothing; the command and all it needs are granted one by one
@@ -14,6 +14,9 @@ const FOLDERS: Readonly<Record<SystemView, readonly string[]>> = {
   programs: ["/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc/ld.so.cache", "/etc/alternatives"],
 }
 
+/** Where systems keep the settings of Java, without which it does not start; its own folder in /usr has links to them. */
+const JAVA_SETTINGS = /^java(-.*)?$/
+
 /** What a program needs to trust others on the network, and to find them. */
 const CERTIFICATES = ["/etc/ssl/certs"]
 const NAMES = ["/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/services"]
@@ -21,7 +24,8 @@ const NETWORK_FILES = { none: [], egress: CERTIFICATES, full: [...CERTIFICATES, 
 
 /** Arguments of bwrap that show it. On merged systems `/bin` and its like are links into `/usr`, and are links inside, too. */
 export function systemArguments(view: SystemView, network: keyof typeof NETWORK_FILES): string[] {
-  const paths = [...FOLDERS[view], ...NETWORK_FILES[network]]
+  const settings = view === "programs" ? readdirSync("/etc").filter((name) => JAVA_SETTINGS.test(name)) : []
+  const paths = [...FOLDERS[view], ...settings.map((name) => `/etc/${name}`), ...NETWORK_FILES[network]]
   return paths.flatMap((path) => {
     if (!existsSync(path)) return []
     if (path.startsWith("/etc/") || !lstatSync(path).isSymbolicLink()) return ["--ro-bind", path, path]

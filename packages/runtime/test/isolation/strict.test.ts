@@ -6,7 +6,7 @@ import { isAlive, processesWith, until, watchChildren } from "@fn/testing"
 import { afterAll, beforeAll, describe, expect, jest, test } from "@jest/globals"
 import { failure, header } from "../test-host.js"
 import { assemble, program } from "../wasm/support.js"
-import { buildGoPlugin, canIsolate, type IsolatedHost, startIsolatedHost } from "./support.js"
+import { buildGoPlugin, buildJavaPlugin, canIsolate, type IsolatedHost, startIsolatedHost } from "./support.js"
 
 jest.setTimeout(120_000)
 
@@ -85,6 +85,18 @@ describe("R-PL-6: a function on a strict host sees nothing of it", () => {
     } finally {
       await plugin.remove()
     }
+  })
+
+  test("as a plugin in Java, with the java of the machine", async () => {
+    if (!ready) return
+    const artifact = await buildJavaPlugin("a sandboxed plugin in Java")
+    if (!artifact) return
+    const command = ["java", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-XX:-UsePerfData", "-Xmx128m", "-jar", "{artifact}"]
+    const manifest = { name: "javaplugin", language: "java", runtime: "plugin", command } as const
+    await host.deploy({ ...manifest, instances: { min: 0, max: 1 } }, { artifact, fileName: "everything.jar" })
+    const event = { id: "1", source: "/s", type: "echo", specversion: "1.0", data: { n: 1 } }
+    const reply = await host.request("function.java.javaplugin", JSON.stringify(event), { "Content-Type": "application/cloudevents+json" })
+    expect([header(reply, "Fn-Error-Reason"), JSON.parse(reply.string())]).toMatchObject([undefined, { data: { n: 1 } }])
   })
 
   test("as a command, with the programs of the machine and its event on stdin", async () => {

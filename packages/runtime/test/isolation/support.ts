@@ -1,13 +1,13 @@
 /** Functions of every kind on a host whose policy is strict. */
 import { execFileSync } from "node:child_process"
 import { existsSync } from "node:fs"
-import { chmod, cp, mkdtemp, readdir, rm } from "node:fs/promises"
+import { chmod, cp, mkdtemp, readdir, readFile, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { findOnPath } from "@fn/process"
 import type { FunctionManifest } from "@fn/registry"
-import { findPython } from "@fn/testing"
+import { findJava, findPython, javaNeeds, tempDir } from "@fn/testing"
 import type { Msg } from "@nats-io/transport-node"
 import { build } from "esbuild"
 import type { RuntimeOptions } from "../../src/index.js"
@@ -131,4 +131,17 @@ export async function buildGoPlugin(): Promise<{ path: string; remove(): Promise
   const path = join(folder, "everything")
   await runGo(["build", "-o", path, "."], fileURLToPath(new URL("../plugin/fixtures/go-everything", import.meta.url)))
   return { path, remove: () => rm(folder, { recursive: true, force: true }) }
+}
+
+/** The Java plugin of the contract tests, or undefined, loudly, where there is no Java. */
+export async function buildJavaPlugin(what: string): Promise<Buffer | undefined> {
+  const java = findJava()
+  if (java === undefined) {
+    console.warn(`SKIPPED: needs ${javaNeeds()}: ${what} (npm run setup)`)
+    return undefined
+  }
+  await using target = await tempDir("fn-java-isolated-")
+  const source = fileURLToPath(new URL("../plugin/fixtures/java-everything", import.meta.url))
+  await java.maven(source, "package", `-Dfn.target=${target.path}`)
+  return await readFile(target.file("function.jar"))
 }
