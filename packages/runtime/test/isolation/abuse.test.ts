@@ -82,6 +82,26 @@ describe("R-SEC-3: a function that takes all it can get", () => {
     expect(outcome(await beside(host.call("prints")))).toBe("resource_exhausted OUTPUT_LIMIT")
   })
 
+  test.each(["module", "plugin"] as const)(
+    "a %s that prints empty lines without end is held back, and its neighbour is not",
+    async (kind) => {
+      if (!ready) return
+      await host[kind](`floods${kind}`, `for (;;) { process.stdout.write("\\n".repeat(65536)); await new Promise(setImmediate) }`)
+      let over = false
+      let calls = 0
+      const flood = host.call(`floods${kind}`, {}, 2_000).finally(() => {
+        over = true
+      })
+      while (!over) {
+        expect((await host.call("neighbour", { calls })).json()).toEqual({ calls })
+        calls++
+      }
+      expect(outcome(await flood)).toMatch(/FUNCTION_TIMEOUT|MEMORY_LIMIT/)
+      // One every 100 ms would be a host that hardly moves; it is some thousands.
+      expect(calls).toBeGreaterThan(20)
+    },
+  )
+
   test("a command that spins and ignores its cancellation is killed", async () => {
     if (!ready) return
     await host.script("spins", "trap '' TERM; while :; do :; done", { cpu: 0.5 })

@@ -20,6 +20,8 @@ import {
 import { type Child, describeExit, type ExitInfo } from "@fn/process"
 import { isIsolated, limitError } from "../../isolation/launcher.js"
 
+import { readPaced } from "../paced-output.js"
+
 /** How much of the process's stderr is kept to explain its end. */
 const TAIL_BYTES = 8 * 1024
 
@@ -165,10 +167,12 @@ export class ModuleProcess {
 
   #drain(channel: "stdout" | "stderr"): void {
     const stream = this.child[channel]
-    stream?.setEncoding("utf8")
-    stream?.on("data", (text: string) => {
-      if (channel === "stderr") this.#stderrTail = (this.#stderrTail + text).slice(-TAIL_BYTES)
-      this.#events?.output(channel, text)
-    })
+    if (!stream) return
+    stream.setEncoding("utf8")
+    if (channel === "stderr")
+      stream.on("data", (text: string) => {
+        this.#stderrTail = (this.#stderrTail + text).slice(-TAIL_BYTES)
+      })
+    readPaced(stream, (text) => this.#events?.output(channel, text))
   }
 }

@@ -13,6 +13,7 @@ import { Metadata, type ServiceError } from "@grpc/grpc-js"
 import { FunctionLauncher } from "../../isolation/launcher.js"
 import type { Instance, InstanceSpec, InstanceStarter } from "../instance.js"
 import { LineSplitter } from "../line-splitter.js"
+import { dropPast } from "../paced-output.js"
 import { type IsolatedPlugin, isolatedPlugin } from "./isolated-plugin.js"
 import type { PluginCalls } from "./plugin-calls.js"
 import { callError, initializeError, startError } from "./plugin-error.js"
@@ -90,8 +91,8 @@ class PluginStart {
     const isolated = await isolatedPlugin(this.#spec, this.#launcher, this.#signal)
     this.#isolated = isolated
     const [command, ...args] = isolated?.command ?? (commandLine(definition, artifactPath) as [string, ...string[]])
-    const stdout = outputOf((line) => logger.info(line, { channel: "stdout" }))
-    const stderr = outputOf((line) => logger.warn(line, { channel: "stderr" }))
+    const stdout = outputOf(logger, (line) => logger.info(line, { channel: "stdout" }))
+    const stderr = outputOf(logger, (line) => logger.warn(line, { channel: "stderr" }))
     return await launchPlugin({
       ...(isolated ? { start: (program) => isolated.start(program) } : {}),
       command,
@@ -211,9 +212,13 @@ function receiveBytesOf({ maxReceiveBytes }: plugin.DescribeResponse): number {
   return Number(maxReceiveBytes) || DEFAULT_RECEIVE_BYTES
 }
 
-function outputOf(onLine: (line: string) => void): (bytes: Buffer) => void {
+function outputOf(logger: Logger, onLine: (line: string) => void): (bytes: Buffer) => void {
   const lines = new LineSplitter(onLine)
+  const push = dropPast(
+    (text) => lines.push(text),
+    (characters) => logger.warn("the plugin prints faster than can be logged: some of it was dropped", { characters }),
+  )
   // Cut anywhere, also inside a character.
   const decoder = new TextDecoder()
-  return (bytes) => lines.push(decoder.decode(bytes, { stream: true }))
+  return (bytes) => push(decoder.decode(bytes, { stream: true }))
 }

@@ -106,8 +106,7 @@ export class WasmInstance implements Instance {
     const lines = new LineSplitter((line) =>
       this.#spec.logger.info(line, { channel: "stderr", ...(this.#running === undefined ? {} : { invocationId: this.#running }) }),
     )
-    const decoder = new TextDecoder()
-    process.onStderr = (chunk) => lines.push(decoder.decode(chunk, { stream: true }))
+    process.onStderr = (text) => lines.push(text)
     void process.exited.then(async (exit) => {
       lines.end()
       if (process !== this.#replaced && !this.#closing) this.#exit(await process.endError(exit, "on its own"))

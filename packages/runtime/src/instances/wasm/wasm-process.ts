@@ -22,6 +22,8 @@ import { type Child, describeExit, type ExitInfo } from "@fn/process"
 import { isIsolated, limitError } from "../../isolation/launcher.js"
 import type { WasmLoad } from "../../wasm-host/messages.js"
 
+import { readPaced } from "../paced-output.js"
+
 const TAIL_BYTES = 8 * 1024
 
 interface Waiter<T> {
@@ -34,7 +36,7 @@ export class WasmProcess {
   /** Settles with how it ended; never rejects. */
   readonly exited: Promise<ExitInfo>
   /** Takes what the program writes to stderr. */
-  onStderr: (chunk: Buffer) => void = () => undefined
+  onStderr: (text: string) => void = () => undefined
   readonly #writer: FrameWriter
   readonly #ready: Promise<void>
   #becomeReady: () => void = () => undefined
@@ -57,10 +59,14 @@ export class WasmProcess {
     const reader = new FrameReader((kind, callId, body) => this.#receive(kind, callId, body))
     socket.on("data", (chunk: Buffer) => this.#push(reader, chunk))
     socket.on("error", () => this.child.kill("SIGKILL")) // a broken pipe: `exited` says the rest
-    this.child.stderr?.on("data", (chunk: Buffer) => {
-      this.#stderrTail = (this.#stderrTail + chunk.toString("latin1")).slice(-TAIL_BYTES)
-      this.onStderr(chunk)
-    })
+    const { stderr } = this.child
+    if (stderr) {
+      stderr.setEncoding("utf8")
+      stderr.on("data", (text: string) => {
+        this.#stderrTail = (this.#stderrTail + text).slice(-TAIL_BYTES)
+      })
+      readPaced(stderr, (text) => this.onStderr(text))
+    }
     void this.exited.then((exit) => this.#ended(exit))
   }
 
