@@ -31,16 +31,17 @@ export async function runScenarios(scenarios, { isWanted = () => true, ...settin
   return [...promises.map((promise) => rowOf(promise, outcomes.get(promise))), ...references]
 }
 
-/** Loads in turns, those with the same number of calls in flight and size together. Resolves with the rows of what they were compared with. */
+/** Loads in turns, those with as many calls in flight, bytes and rounds together. Resolves with the rows of what they were compared with. */
 async function runLoads(promises, outcomes, settings) {
   const measured = new Map()
   const groups = groupBy(promises, groupOf)
   await inLab(settings, async (lab) => {
     for (const group of groups.values()) {
       const loads = new Map(group.flatMap(loadsOf).map((load) => [keyOf(load), load]))
-      const results = await measureLoads(lab, [...loads.values()], { ...LOAD_DEFAULTS, ...settings })
+      const results = await measureLoads(lab, [...loads.values()], { ...LOAD_DEFAULTS, rounds: roundsOf(group[0]), ...settings })
       for (const promise of group) outcomes.set(promise, loadOutcome(promise, results))
-      for (const [key, result] of results) measured.set(key, result)
+      // What was measured in more than one group: as in the first, which is that of the rows with goals.
+      for (const [key, result] of results) if (!measured.has(key)) measured.set(key, result)
     }
   })
   const names = new Set(promises.map(({ name }) => name))
@@ -56,8 +57,13 @@ async function runLoads(promises, outcomes, settings) {
     )
 }
 
-function groupOf({ load: { inFlight = 64, sizeBytes = 256 } }) {
-  return `${inFlight} ${sizeBytes}`
+function groupOf(promise) {
+  const { inFlight = 64, sizeBytes = 256 } = promise.load
+  return `${inFlight} ${sizeBytes} ${roundsOf(promise)}`
+}
+
+function roundsOf({ load }) {
+  return load.rounds ?? LOAD_DEFAULTS.rounds
 }
 
 function groupBy(values, keyOfValue) {

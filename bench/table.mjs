@@ -1,7 +1,7 @@
 /** Rows as a table for people. */
 
 const COLUMNS = [
-  { title: "name", width: 26, text: ({ name }) => name },
+  { title: "name", text: ({ name }) => name },
   { title: "ratio", width: 8, right: true, text: ({ ratio }) => (ratio === null ? "–" : String(ratio)) },
   { title: "range", width: 14, right: true, text: ({ range }) => (range ? `${range[0]}–${range[1]}` : "–") },
   { title: "goal", width: 8, right: true, text: ({ goal }) => goal ?? "–" },
@@ -14,11 +14,13 @@ const COLUMNS = [
 
 /** The table, and below it what each row was compared with and ran under. */
 export function formatTable(rows) {
-  const lines = [line(COLUMNS.map((column) => pad(column.title, column)))]
+  const nameWidth = Math.max(...rows.map(({ name }) => name.length)) + 2
+  const cells = (textOf) => line(COLUMNS.map((column) => pad(textOf(column), { width: nameWidth, ...column })))
+  const lines = [cells(({ title }) => title)]
   for (const row of rows) {
     if (row.skipped) lines.push(`SKIPPED: ${row.skipped}: ${row.name}`)
     else if (row.failed) lines.push(`FAILED: ${row.name}: ${row.failed}`)
-    else lines.push(line(COLUMNS.map((column) => pad(column.text(row), column))))
+    else lines.push(cells(({ text }) => text(row)))
   }
   lines.push("", ...rows.filter(({ skipped, failed }) => !skipped && !failed).map(conditionsOf))
   return `${lines.join("\n")}\n`
@@ -48,6 +50,6 @@ function pad(text, { width, right }) {
   return right ? text.padStart(width) : text.padEnd(width)
 }
 
-function line(cells) {
-  return cells.join("").trimEnd()
+function line(texts) {
+  return texts.join("").trimEnd()
 }

@@ -13,6 +13,8 @@ const KINDS = [
 const SIZES = [256, 16_384]
 const IN_FLIGHT = [1, 16, 64, 256]
 const RUNTIMES = [1, 2]
+/** Fewer than of rows with a goal: there are many. */
+const ROUNDS = 3
 
 /** Every kind of function, small and large events, from one call at a time to many, on one host and on two: each against the raw echo. */
 export const matrix = {
@@ -26,7 +28,7 @@ export const matrix = {
             needs,
             policy: target === "builtin" ? IN_HOST : policyOf(lab),
             durability: SYNC,
-            load: { target, against: "raw-echo", metric: "throughput", sizeBytes, inFlight, runtimes },
+            load: { target, against: "raw-echo", metric: "throughput", sizeBytes, inFlight, runtimes, rounds: ROUNDS },
           })),
         ),
       ),
