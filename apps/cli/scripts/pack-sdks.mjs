@@ -1,6 +1,6 @@
 /**
- * Sources of the Go, the Java and the Python SDK in the published package, for `fn init` and for building functions; in a clone they are taken from sdk/.
- * Before packing they are copied here, after it (`--clean`) the copies go again.
+ * Sources of the Go, the Java, the Python and the Rust SDK in the published package, for `fn init` and for building functions; in a clone they
+ * are taken from sdk/. Before packing they are copied here, after it (`--clean`) the copies go again.
  */
 import { cpSync, rmSync } from "node:fs"
 import { basename } from "node:path"
@@ -10,6 +10,7 @@ const SDKS = [
   { from: "../../../sdk/go", to: "../go-sdk", leftOut: /^\.|_test\.go$|\.sh$/ },
   { from: "../../../sdk/java", to: "../java-sdk", leftOut: /^\.|^target$|^test$|\.sh$/ },
   { from: "../../../sdk/python/src", to: "../python-sdk", leftOut: /^\.|^__pycache__$|\.egg-info$/ },
+  { from: "../../../sdk/rust", to: "../rust-sdk", leftOut: /^\.|^target$|^generate|^rustfmt.toml$|^Cargo.lock$/ },
 ]
 
 for (const { from, to, leftOut } of SDKS) {

@@ -1,6 +1,6 @@
 /** From a folder with a `fn.yaml` to what the registry takes. One file per language beside this one. */
 import { stat } from "node:fs/promises"
-import { join, resolve } from "node:path"
+import { basename, join, resolve } from "node:path"
 import { FnError } from "@fn/core"
 import { findOnPath } from "@fn/process"
 import { type FunctionManifest, refuseUnsupported } from "@fn/registry"
@@ -14,6 +14,7 @@ import { MANIFEST_FILE, readManifest } from "./manifest-file.js"
 import { takePrebuilt } from "./prebuilt.js"
 import { buildPython, isPython } from "./python.js"
 import { buildFailed, runTool } from "./run-tool.js"
+import { buildRust } from "./rust.js"
 import { buildWasm, requireRunnable } from "./wasm.js"
 
 /** Options of {@link buildFunction}. */
@@ -102,12 +103,13 @@ async function buildPlugin(input: BuildInput): Promise<BuiltArtifact> {
   if (language === "go" && !(await isProgram(input, entry))) return buildGo(input)
   if (language === "python" && isPython(entry)) return buildPython(input)
   if (language === "java" && isJava(entry)) return buildJava(input)
+  if (language === "rust" && !(await isProgram(input, entry))) return buildRust(input, resolve(input.dir, entry ?? "."), "native")
   return takePrebuilt(input)
 }
 
-/** Whether `entry` is a file that is no Go source: a binary somebody built before. */
+/** Whether `entry` is a file that names no sources: a binary somebody built before. */
 async function isProgram(input: BuildInput, entry: string | undefined): Promise<boolean> {
-  if (entry === undefined || entry.endsWith(".go")) return false
+  if (entry === undefined || entry.endsWith(".go") || basename(entry) === "Cargo.toml") return false
   return (await stat(resolve(input.dir, entry)).catch(() => undefined))?.isFile() ?? false
 }
 

@@ -20,7 +20,7 @@ export async function buildWasm(input: BuildInput): Promise<BuiltArtifact> {
   if (path.endsWith(".wat")) return assemble(input, path)
   if (path.endsWith(".wasm")) return takePrebuilt(input)
   const isFolder = (await stat(path).catch(() => undefined))?.isDirectory() ?? false
-  if (basename(path) === "Cargo.toml" || (isFolder && (await exists(join(path, "Cargo.toml"))))) return buildRust(input, path)
+  if (basename(path) === "Cargo.toml" || (isFolder && (await exists(join(path, "Cargo.toml"))))) return buildRust(input, path, "wasm")
   if (input.manifest.language === "go" && (isFolder || path.endsWith(".go"))) return buildGo(input, "wasm")
   throw FnError.of(
     "INVALID_DEFINITION",

@@ -1,4 +1,4 @@
-/** Writes a new project from a template: placeholders filled in, and for Go, Java and Python a copy of the SDK beside the code. */
+/** Writes a new project from a template: placeholders filled in, and for Go, Java, Python and Rust a copy of the SDK beside the code. */
 import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises"
 import { dirname, join } from "node:path"
 import { FnError } from "@fn/core"
@@ -6,6 +6,7 @@ import { VERSION } from "../version.js"
 import { addGoSdk } from "./go-sdk.js"
 import { addJavaSdk } from "./java-sdk.js"
 import { addPythonSdk } from "./python-sdk.js"
+import { addRustSdk } from "./rust-sdk.js"
 import { type TemplateName, templateFolder } from "./templates.js"
 
 /** What to write, and where. */
@@ -31,6 +32,7 @@ export async function createProject({ path, name, template }: ProjectOptions): P
     if (template === "go") files.push(...(await addGoSdk(path)))
     if (template === "java") files.push(...(await addJavaSdk(path)))
     if (template === "python") files.push(...(await addPythonSdk(path)))
+    if (template === "rust") files.push(...(await addRustSdk(path)))
     return files.sort()
   } catch (thrown) {
     // Half a project would make the next try fail with FOLDER_NOT_EMPTY.

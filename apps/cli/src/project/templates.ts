@@ -7,6 +7,7 @@ export const TEMPLATES = {
   go: { summary: "Go, a program of its own", test: "go test ./..." },
   python: { summary: "Python, a program of its own", test: "python3 -m unittest" },
   java: { summary: "Java, a program of its own", test: "mvn test" },
+  rust: { summary: "Rust, a program of its own", test: "cargo test" },
   shell: { summary: "a shell script, a process per call", test: "sh greet.test.sh" },
   ruby: { summary: "Ruby, a process per call", test: "ruby greet_test.rb" },
   php: { summary: "PHP, a process per call", test: "php greet_test.php" },
