@@ -159,4 +159,21 @@ strict("R-PL-6: a strict host", () => {
       ],
     })
   })
+
+  test("that cannot make sandboxes leaves functions to others, and fn deploy and fn get say why", async () => {
+    const bare = await platform.startHost(["--isolation", "strict", "--isolation-bubblewrap", "/nonexistent/bwrap"])
+    expect(await bare.logged("no function can be isolated here")).toMatchObject({ reason: expect.stringContaining("/nonexistent/bwrap") })
+    await writeFile(
+      join(platform.folder.file("look"), "fn.yaml"),
+      "name: look\nlanguage: js\nruntime: module\nentry: index.mjs\nrecord: all\n",
+    )
+    const deployed = await fn("deploy", "look", "--json")
+    expect(JSON.parse(deployed.stdout)).toMatchObject({
+      status: "accepted",
+      warnings: [expect.stringMatching(/^host host-2 does not serve it: ISOLATION_UNAVAILABLE: .*\/nonexistent\/bwrap/)],
+    })
+    expect(await look("look")).toMatchObject({ ports: ["ECONNREFUSED"] })
+    const shown = await fn("get", "look")
+    expect(shown.stdout).toMatch(/ {2}✓ host-1: .*\n {2}✗ host-2: ISOLATION_UNAVAILABLE: .*\/nonexistent\/bwrap/)
+  })
 })

@@ -59,7 +59,7 @@ async function deployOne(dir: string, { registry }: Platform, { io, out, namespa
 
 function accepted(out: Output, dir: string, built: BuiltFunction, result: DeployResult): void {
   const { ref, digest, unchanged, hosts, revision } = result
-  const warnings = [...built.warnings, ...result.warnings]
+  const warnings = [...built.warnings, ...result.warnings, ...refusals(hosts)]
   out.result({ status: "accepted", dir, ...ref, ref: formatRef(ref), revision, digest, unchanged, warnings, hosts }, (style) => {
     const served = hosts.filter((host) => host.served).length
     const where =
@@ -67,4 +67,12 @@ function accepted(out: Output, dir: string, built: BuiltFunction, result: Deploy
     return `${style.green("accepted")} ${style.bold(formatRef(ref))} ${style.dim(`(${unchanged ? "unchanged, " : ""}${where})`)}`
   })
   if (!out.json) for (const warning of warnings) out.warn(warning)
+}
+
+/** Hosts that refuse it while others serve it: a call may still reach every one of the others. */
+function refusals(hosts: DeployResult["hosts"]): string[] {
+  if (!hosts.some(({ served }) => served)) return [] // the registry has said so
+  return hosts.flatMap(({ host, served, error }) =>
+    served || error === undefined ? [] : [`host ${host} does not serve it: ${error.reason}: ${error.message}`],
+  )
 }
