@@ -121,6 +121,13 @@ describeWithGo("R-PL-3: our host and a plugin made with hashicorp/go-plugin", ()
     expect(await kvOf(plugin).run("big 20000000")).toHaveLength(20_000_000)
   })
 
+  test("R-SEC-3: a reply beyond maxReceiveBytes fails as RESOURCE_EXHAUSTED and the connection stays usable", async () => {
+    const plugin = await launch({ command, args, maxReceiveBytes: 1_000_000 })
+    const kv = kvOf(plugin)
+    await expect(kv.run("big 20000000")).rejects.toMatchObject({ code: 8 })
+    expect(await kv.run("big 900000")).toHaveLength(900_000)
+  })
+
   test("H24 a request over Go's 4 MiB fails as RESOURCE_EXHAUSTED and the connection stays usable", async () => {
     const plugin = await launch({ command, args })
     const kv = kvOf(plugin)

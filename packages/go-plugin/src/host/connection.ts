@@ -21,6 +21,8 @@ export interface ConnectionOptions {
   /** Instead of AutoMTLS: the application's own credentials. */
   readonly credentials?: ChannelCredentials | undefined
   readonly socketDir?: string | undefined
+  /** Of one message, after it was unpacked. Default: no limit. */
+  readonly maxReceiveBytes?: number | undefined
   /** The one connection of a plugin that multiplexes; `address` is then its bridge. Closed with this. */
   readonly multiplexed?: MultiplexedPlugin | undefined
   readonly logger: Logger
@@ -44,7 +46,7 @@ export class PluginConnection {
   readonly #stdioEnded: Promise<void>
 
   constructor(options: ConnectionOptions) {
-    this.#channel = new PeerChannel(options.address, options.credentials ?? channelCredentials(options.tls))
+    this.#channel = new PeerChannel(options.address, options.credentials ?? channelCredentials(options.tls), options)
     this.#health = this.#channel.createClient(health.HealthClient)
     this.#multiplexed = options.multiplexed
     this.broker = new StreamBroker({

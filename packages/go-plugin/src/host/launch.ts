@@ -49,6 +49,8 @@ export interface LaunchOptions {
   readonly checksums?: readonly PinnedFile[]
   /** Folder for the unix sockets of both sides. Default: the system's temporary one. */
   readonly socketDir?: string
+  /** The largest message that is taken from the plugin, after it was unpacked; a larger one fails its call as RESOURCE_EXHAUSTED. Default: no limit. */
+  readonly maxReceiveBytes?: number
   /**
    * Carries brokered services over the plugin's one connection instead of a socket for each: where host and plugin share but one path, as
    * with a forwarded port. Default false, as go-plugin's. A plugin that cannot is refused; go-plugin's own can from 1.6 on.
@@ -219,12 +221,13 @@ class Launch {
   }
 
   async #connect(line: HandshakeLine): Promise<PluginConnection> {
-    const { credentials, socketDir, onStdout, onStderr } = this.#options
+    const { credentials, socketDir, maxReceiveBytes, onStdout, onStderr } = this.#options
     const tls = this.#certificate ? peerTls(this.#certificate, line) : undefined
     if (!tls && !credentials && line.certificate) this.#logger.warn("plugin announced a certificate though none was asked for")
     const multiplexed = this.#options.multiplex ? await dialMultiplexed(line, { socketDir }) : undefined
     const address = multiplexed?.address ?? line
-    return new PluginConnection({ address, tls, credentials, socketDir, multiplexed, logger: this.#logger, onStdout, onStderr })
+    const logger = this.#logger
+    return new PluginConnection({ address, tls, credentials, socketDir, maxReceiveBytes, multiplexed, logger, onStdout, onStderr })
   }
 
   /** Rejects when the process ends before its line; stays pending when the line came all the same. */

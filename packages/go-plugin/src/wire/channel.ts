@@ -69,10 +69,12 @@ export class PeerChannel {
   readonly #channel: Channel
   #closed = false
 
-  constructor(address: PluginAddress, channelCredentials: ChannelCredentials) {
+  constructor(address: PluginAddress, channelCredentials: ChannelCredentials, options: { maxReceiveBytes?: number | undefined } = {}) {
     this.#target = channelTarget(address)
     this.#credentials = channelCredentials
-    this.#channel = new GrpcChannel(this.#target, channelCredentials, CHANNEL_OPTIONS)
+    const { maxReceiveBytes } = options
+    const limit = maxReceiveBytes === undefined ? {} : { "grpc.max_receive_message_length": maxReceiveBytes }
+    this.#channel = new GrpcChannel(this.#target, channelCredentials, { ...CHANNEL_OPTIONS, ...limit })
   }
 
   /** A client on this connection. Closing the client does nothing: the connection belongs to the channel. */

@@ -35,6 +35,8 @@ export interface PluginStarterOptions {
 }
 
 const DEFAULT_START_TIMEOUT_MS = 10_000
+/** Of one message of a plugin: four of the largest events. A packed one could else unpack to all of the host's memory. */
+const MAX_REPLY_BYTES = 256 * 1024 * 1024
 /** What a gRPC server takes unless it says otherwise. */
 const DEFAULT_RECEIVE_BYTES = 4 * 1024 * 1024
 
@@ -102,6 +104,7 @@ class PluginStart {
       handshake: { ...PLUGIN_HANDSHAKE, protocolVersions: [...PLUGIN_HANDSHAKE.protocolVersions] },
       autoMtls: this.#options.autoMtls ?? true,
       startTimeoutMs: this.#startTimeoutMs,
+      maxReceiveBytes: MAX_REPLY_BYTES,
       checksums: checksumsOf(definition.artifact, artifactPath),
       logger,
       ...(this.#options.socketDir ? { socketDir: this.#options.socketDir } : {}),
