@@ -1,4 +1,3 @@
-import { createRequire } from "node:module"
 import { fileURLToPath } from "node:url"
 import { newId, noopLogger, type WireEvent } from "@fn/core"
 import { testFunction } from "@fn/plugin-sdk/testing"
@@ -8,57 +7,10 @@ import { createPluginStarter, type Instance } from "@fn/runtime"
 import { findPython, type Python } from "@fn/testing"
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals"
 import issueLabeler from "../../issue-labeler/src/index.js"
+import { hookAt } from "../../issue-labeler/test/webhooks.js"
 
 /** Events that both languages get. */
 const EVENTS = process.env.CI ? 50 : 500
-
-interface Item {
-  readonly title: string
-  readonly body?: string | null
-}
-interface Payload {
-  readonly action: string
-  readonly issue?: Item
-  readonly pull_request?: Item
-  readonly comment?: { readonly body?: string }
-  readonly commits?: { readonly message: string }[]
-  readonly repository: { readonly full_name: string }
-}
-interface Hook {
-  readonly type: string
-  readonly payload: Payload
-}
-
-const examples = createRequire(import.meta.url)("@octokit/webhooks-examples") as { name: string; examples: Payload[] }[]
-const hooks: Hook[] = examples
-  .filter(({ name }) => name === "issues" || name === "pull_request")
-  .flatMap(({ name, examples }) => examples.map((payload) => ({ type: `com.github.${name}.${payload.action}`, payload })))
-/** What people wrote in any payload there is. */
-const texts = [
-  ...new Set(
-    examples.flatMap(({ examples }) =>
-      examples.flatMap(({ issue, pull_request, comment, commits }) =>
-        [
-          issue?.title,
-          issue?.body,
-          pull_request?.title,
-          pull_request?.body,
-          comment?.body,
-          ...(commits ?? []).map(({ message }) => message),
-        ].flatMap((text) => text ?? []),
-      ),
-    ),
-  ),
-]
-
-/** Each payload as it was published, then with the titles and texts of others. */
-function hookAt(index: number): Hook {
-  const { type, payload } = hooks[index % hooks.length] as Hook
-  if (index < hooks.length) return { type, payload }
-  const field = payload.pull_request ? "pull_request" : "issue"
-  const words = { title: texts[index % texts.length], body: texts[(index * 7) % texts.length] }
-  return { type, payload: { ...payload, [field]: { ...payload[field], ...words } } }
-}
 
 const python = findPython()
 const source = fileURLToPath(new URL("..", import.meta.url))
