@@ -5,7 +5,7 @@ import { mkdir, readdir, readFile, symlink } from "node:fs/promises"
 import { fileURLToPath } from "node:url"
 import { promisify } from "node:util"
 import { findOnPath } from "@fn/process"
-import { findJava, findPython, javaNeeds } from "@fn/testing"
+import { findJava, findPython, findRust, javaNeeds } from "@fn/testing"
 import { afterAll, beforeAll, describe, expect, jest, test } from "@jest/globals"
 import { testEnvironment } from "./support/environment.js"
 import { type FnDev, fn, startDev } from "./support/fn.js"
@@ -87,6 +87,13 @@ describe("fn init", () => {
     expect(await readdir(folder.join("hello-java"))).toEqual(expect.arrayContaining([".fn-sdk", "pom.xml"]))
     await java.maven(folder.join("hello-java"), "test")
   })
+
+  test("rust: a program of its own, whose own test passes", async () => {
+    const rust = findRust()
+    if (!rust) return console.warn("SKIPPED: needs cargo: the template rust")
+    expect(await greetFrom("rust", "hello-rust-plugin", rust.builderEnv)).toEqual(GREETING)
+    expect(await rust.test(folder.join("hello-rust-plugin"))).toMatch(/2 passed/)
+  }, 480_000)
 
   test.each<[template: string, needs: string, ownTest: string[]]>([
     ["shell", "sh", ["sh", "greet.test.sh"]],
