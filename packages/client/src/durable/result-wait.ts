@@ -9,7 +9,7 @@
  * What is lost on the way is found by reading again: after a reconnect at once, else ever more seldom. A user who may not subscribe to
  * results gets them by reading alone.
  */
-import { DeadlineSweep, FnError, Header, headerBlock, readHeaderBlock } from "@fn/core"
+import { DeadlineSweep, FnError, Header, headerBlock, readHeaderBlock, SlabMap } from "@fn/core"
 import { type ConnectionWatch, fromNatsError, rawHeaders } from "@fn/nats"
 import { findResult, type QueueAccess } from "@fn/queue"
 import { abortError } from "../call.js"
@@ -96,7 +96,7 @@ class FollowedResult {
 export class ResultWaits {
   readonly #access: QueueAccess
   readonly #connection: ConnectionWatch
-  readonly #followed = new Map<string, FollowedResult>()
+  readonly #followed = new SlabMap<string, FollowedResult>()
   readonly #deadlines = new DeadlineSweep<Waiter>((waiter) => waiter.expire())
   readonly #pauses = new DeadlineSweep<FollowedResult>((followed) => this.#look(followed), 50)
   readonly #toLook = new Set<FollowedResult>()

@@ -18,6 +18,7 @@ import {
   type Logger,
   outputToSink,
   outputToWire,
+  Slab,
   type WireEvent,
 } from "@fn/core"
 import type { cloudevents, plugin } from "@fn/proto"
@@ -63,7 +64,7 @@ export interface ExecutionOutcome {
 
 /** Runs calls and knows how many are left. */
 export class Executions {
-  readonly #running = new Set<StartedExecution>()
+  readonly #running = new Slab<StartedExecution>()
   readonly #deadlines = new DeadlineSweep<StartedExecution>((execution) =>
     execution.cancel(FnError.of("FUNCTION_TIMEOUT", "the time of this execution is over")),
   )
@@ -91,10 +92,10 @@ export class Executions {
     const context = contextOf(loaded, request)
     const started = new StartedExecution(context, request.output)
     const slot = request.timeoutMs === undefined ? undefined : this.#deadlines.add(started, performance.now() + request.timeoutMs)
-    this.#running.add(started)
+    const at = this.#running.add(started)
     const end = (): void => {
       if (slot !== undefined) this.#deadlines.delete(started, slot)
-      this.#running.delete(started)
+      this.#running.delete(at)
       context.abort(FnError.of("CANCELLED", "the execution is over"))
       if (this.#running.size === 0) this.#idle?.()
     }

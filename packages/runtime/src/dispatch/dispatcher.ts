@@ -4,10 +4,9 @@
  * Request/reply, the envelope, hand-overs and later the queue all end in `dispatch()`. A call is answered by whichever comes first:
  * its result, its deadline, its cancellation, the death of its instance. It holds its slot until the instance lets go of it.
  */
-import { DeadlineSweep, FnError, formatRef, type Instruments, isVersion, type Logger, messageOf, type WireEvent } from "@fn/core"
+import { DeadlineSweep, FnError, formatRef, type Instruments, isVersion, type Logger, messageOf, SlabMap, type WireEvent } from "@fn/core"
 import type { PooledInstance } from "../instances/pool.js"
 import type { ExecutionRecorder } from "../records/execution-recorder.js"
-import { isLimit } from "../status/function-stats.js"
 import type { Call } from "./call.js"
 import { showsLife } from "./circuit-breaker.js"
 import { freeSlots, type HostedFunction, type OpenVersion } from "./hosted-function.js"
@@ -57,7 +56,7 @@ const STARTED_EVERY_MS = 20
 /** Runs calls on the functions of this host. */
 export class Dispatcher {
   readonly #options: DispatcherOptions
-  readonly #calls = new Map<string, Call>()
+  readonly #calls = new SlabMap<string, Call>()
   /** Invocations that are here and not with us, and why they are to be stopped when they come, if they are. */
   readonly #expected = new Map<string, FnError | undefined>()
   #running = 0
@@ -306,22 +305,10 @@ export class Dispatcher {
   #failed(open: OpenVersion, pooled: PooledInstance, call: Call, startedAt: number, error: FnError): void {
     if (!call.answered) {
       if (showsLife(error)) open.breaker.succeeded()
-      if (isLimit(error)) this.#tellLimit(pooled, call, error)
       this.#count(open, error, performance.now() - startedAt)
       this.#answer(call, error)
     }
     this.#finished(open, pooled, call)
-  }
-
-  #tellLimit({ instance }: PooledInstance, { fn, runningVersion, invocationId }: Call, { reason, message }: FnError): void {
-    this.#options.logger.warn("execution ended by a limit", {
-      functionName: fn?.ref.name,
-      version: runningVersion,
-      instanceId: instance.id,
-      invocationId,
-      reason,
-      cause: message,
-    })
   }
 
   #count(open: OpenVersion, error: FnError, durationMs: number): void {
@@ -459,7 +446,7 @@ export class Dispatcher {
     if (call.wantsStarted) this.#startedTimer ??= setInterval(() => this.#tellStarted(), STARTED_EVERY_MS)
   }
 
-  /** Tells the callers of calls that have lasted long enough. The map is in order of arrival, so a look ends at the first young call. */
+  /** Tells the callers of calls that have lasted long enough. They are in order of arrival, so a look ends at the first young call. */
   #tellStarted(): void {
     const before = performance.now() - this.#options.startedAfterMs
     for (const call of this.#calls.values()) {

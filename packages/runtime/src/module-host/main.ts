@@ -29,6 +29,7 @@ import {
   type LoadResponse,
   outputToSink,
   outputToWire,
+  SlabMap,
 } from "@fn/core"
 
 interface RunningCall {
@@ -39,7 +40,7 @@ interface RunningCall {
 
 const socket = new Socket({ fd: 3, readable: true, writable: true })
 const writer = new FrameWriter(socket)
-const running = new Map<number, RunningCall>()
+const running = new SlabMap<number, RunningCall>()
 let loaded: { module: FunctionModule; fn: FunctionIdentity; config: Readonly<Record<string, unknown>> } | undefined
 
 const reader = new FrameReader((kind, callId, body) => {

@@ -3,7 +3,7 @@
  *
  * One timer extends all leases, whatever the messages are at: waiting, running, or having their outcome stored.
  */
-import { type Logger, messageOf } from "@fn/core"
+import { type Logger, messageOf, SlabMap } from "@fn/core"
 import type { DeliveryInfo } from "@fn/nats"
 import { nak, working } from "@fn/nats"
 import type { QueueAccess } from "@fn/queue"
@@ -13,7 +13,7 @@ import type { Delivery } from "./delivery.js"
 export class Holdings {
   readonly #access: QueueAccess
   readonly #logger: Logger
-  readonly #held = new Map<number, Delivery>()
+  readonly #held = new SlabMap<number, Delivery>()
   readonly #whenEmpty: (() => void)[] = []
   #timer: NodeJS.Timeout | undefined
   #everyMs = 0

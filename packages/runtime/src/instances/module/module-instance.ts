@@ -6,10 +6,9 @@ import {
   type FnErrorData,
   INSTANCE_STREAM_WINDOW,
   type LogBody,
+  SlabMap,
   type WireEvent,
 } from "@fn/core"
-import type { Usage } from "@fn/isolation"
-import { usageOf } from "../../isolation/usage.js"
 import { EventRelay } from "../event-relay.js"
 import type { Execution, Instance, InstanceSpec } from "../instance.js"
 import { LineSplitter } from "../line-splitter.js"
@@ -29,7 +28,7 @@ export class ModuleInstance implements Instance, ModuleProcessEvents {
   accepts: readonly string[] | undefined
   readonly #process: ModuleProcess
   readonly #spec: InstanceSpec
-  readonly #pending = new Map<number, Pending>()
+  readonly #pending = new SlabMap<number, Pending>()
   readonly #lines: { stdout: LineSplitter; stderr: LineSplitter }
   #nextCallId = 1
   #closing = false
@@ -54,10 +53,6 @@ export class ModuleInstance implements Instance, ModuleProcessEvents {
     return this.#process.child.pid
   }
 
-  get isOver(): boolean {
-    return this.#process.child.exit !== undefined
-  }
-
   /** Loads the version; the instance is ready when it resolves. */
   async load(bundle: { path: string; source?: string }): Promise<this> {
     const { definition, fn } = this.#spec
@@ -78,10 +73,6 @@ export class ModuleInstance implements Instance, ModuleProcessEvents {
       execution.cancel = (reason) => this.#process.cancel(callId, reason)
       this.#process.call(callId, data === undefined ? [prefix] : [prefix, data])
     })
-  }
-
-  usage(): Promise<Usage> {
-    return usageOf(this.#process.child)
   }
 
   ping(): Promise<void> {

@@ -4,7 +4,16 @@
  * The host opens; the plugin accepts with a credit of calls; past the credit, calls wait here for a result. Each call ends by exactly one
  * result. The stream ends with the process: its owner is plugin-instance.ts.
  */
-import { type EventSink, eventFromProto, eventToProto, FnError, INSTANCE_STREAM_WINDOW, type Logger, type WireEvent } from "@fn/core"
+import {
+  type EventSink,
+  eventFromProto,
+  eventToProto,
+  FnError,
+  INSTANCE_STREAM_WINDOW,
+  type Logger,
+  SlabMap,
+  type WireEvent,
+} from "@fn/core"
 import { durationFromMs, EnvelopeBatch, errorFromStatus, logLevelFromProto } from "@fn/core/plugin-wire"
 import { type cloudevents, plugin } from "@fn/proto"
 import type { ClientDuplexStream } from "@grpc/grpc-js"
@@ -46,7 +55,7 @@ export class StreamCalls implements PluginCalls {
   readonly #stream: Stream
   readonly #options: StreamCallsOptions
   readonly #batch: EnvelopeBatch<plugin.HostFrame>
-  readonly #open = new Map<bigint, Call>()
+  readonly #open = new SlabMap<bigint, Call>()
   readonly #waiting = new Set<Call>()
   readonly #drained: Promise<void>
   #settleAccepted: () => void = () => undefined
