@@ -70,11 +70,6 @@ if (!java) {
     expect(dataOf((await last)[0])).toBe("kept")
   })
 
-  test("the Java SDK's own tests pass", async () => {
-    await using target = await tempDir()
-    await java.maven(java.sdkFolder, "test", `-Dfn.target=${target.path}`)
-  }, 120_000)
-
   describe.each([
     ["a handler that emits", []],
     ["an iterable", ["iterable"]],
