@@ -16,6 +16,7 @@ import {
   FrameWriter,
   type LoadResponse,
   messageOf,
+  SlabMap,
   type WireEvent,
 } from "@fn/core"
 import { type Child, describeExit, type ExitInfo } from "@fn/process"
@@ -41,7 +42,7 @@ export class WasmProcess {
   readonly #ready: Promise<void>
   #becomeReady: () => void = () => undefined
   #load: Waiter<LoadResponse> | undefined
-  readonly #calls = new Map<number, Waiter<WireEvent[]>>()
+  readonly #calls = new SlabMap<number, Waiter<WireEvent[]>>()
   #nextCallId = 1
   #pings: (() => void)[] = []
   #stderrTail = ""
