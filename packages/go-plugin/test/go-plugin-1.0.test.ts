@@ -5,7 +5,19 @@ import { beforeAll, describe, expect, test } from "@jest/globals"
 import { launchPlugin } from "../src/index.js"
 import { startGoHost } from "./support/go-host.js"
 import { describeWithGo, goKv } from "./support/go-kv.js"
-import { addTell, defer, handshake, keepingLogger, kvOf, launch, pythonKvFile, rejectionOf, tellThrough, tempDir } from "./support/kv.js"
+import {
+  addTell,
+  defer,
+  handshake,
+  keepingLogger,
+  kvOf,
+  launch,
+  pythonKvFile,
+  rejectionOf,
+  script,
+  tellThrough,
+  tempDir,
+} from "./support/kv.js"
 import { isAlive, until } from "./support/until.js"
 
 const python = findPython()
@@ -68,6 +80,22 @@ describeWithGo("R-PL-2 R-PL-3: our host and a plugin made with go-plugin 1.0.1",
     expect(await plugin.close({ shutdownTimeoutMs: 300, graceMs: 300 })).toEqual({ code: null, signal: "SIGKILL" })
     expect(isAlive(plugin.pid)).toBe(false)
     expect(existsSync(plugin.address.address)).toBe(false)
+  })
+
+  test.each([
+    ["ends gracefully", false],
+    ["is killed", true],
+  ])("H53 the whole process group is gone when a plugin %s", async (_name, frozen) => {
+    const pidFile = join(tempDir(), "pid")
+    const child = script(`sleep 300 & echo $! > "${pidFile}"; exec "${command}" plugin`)
+    const plugin = await launch({ command: child })
+    const sibling = Number(readFileSync(pidFile, "utf8"))
+    defer(() => isAlive(sibling) && process.kill(sibling, "SIGKILL"))
+    expect(isAlive(sibling)).toBe(true)
+    if (frozen) process.kill(plugin.pid, "SIGSTOP")
+    await plugin.close({ shutdownTimeoutMs: 300, graceMs: 300 })
+    await until(() => !isAlive(sibling), { name: "what the plugin started to be gone" })
+    expect(existsSync(`/proc/${plugin.pid}`)).toBe(false)
   })
 
   test("H37 H38 a crash fails calls at once and is told with exit code and panic", async () => {
