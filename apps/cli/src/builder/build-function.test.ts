@@ -276,3 +276,13 @@ describe("a program built before", () => {
     await expect(build(folder)).rejects.toMatchObject({ reason: "TOOLCHAIN_MISSING" })
   })
 })
+
+describe("R-PL-6: what no host could keep is refused before anything is built", () => {
+  test.each([
+    ["a process without network", "isolation: { level: process, network: none }", "only a sandbox restricts"],
+    ["a module at level wasm", "isolation: { level: wasm }", "only wasm functions"],
+  ])("%s", async (_what, line, why) => {
+    await using folder = await temporaryFolder({ "fn.yaml": `${MODULE}${line}\n`, "index.ts": "this is no TypeScript" })
+    await expect(build(folder)).rejects.toMatchObject({ reason: "ISOLATION_UNAVAILABLE", message: expect.stringContaining(why) })
+  })
+})
