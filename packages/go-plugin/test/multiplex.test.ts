@@ -75,6 +75,14 @@ describe("H51 P45 one connection for everything, our host and our plugin", () =>
     expect(error.message).toContain("says no to it")
   })
 
+  test("H51 close() fails dials under way", async () => {
+    const plugin = await launch({ ...tsKv(), multiplex: true })
+    const dials = [rejectionOf(plugin.broker.dial(98)), rejectionOf(plugin.broker.dial(99))]
+    await kvOf(plugin).run("version")
+    await plugin.close()
+    for (const dial of dials) expect(await dial).toMatchObject({ code: "unavailable", reason: "PLUGIN_EXITED" })
+  })
+
   test("H51 a crash fails calls, and leaves neither process nor socket", async () => {
     const socketDir = tempDir()
     const plugin = await launch({ ...tsKv(), multiplex: true, socketDir })

@@ -213,6 +213,7 @@ export class StreamBroker implements Broker {
     for (const { timer } of this.#unclaimed.values()) clearTimeout(timer)
     this.#unclaimed.clear()
     for (const dial of this.#dials.values()) dial.reject(closedError())
+    this.#options.multiplexer?.refuseDials(closedError())
     for (const open of [...this.#open]) open.close()
   }
 

@@ -35,7 +35,8 @@ export class Multiplexer {
   readonly #accepting = new Map<number, (stream: Duplex) => void>()
   /** Knocks acknowledged, whose streams have not come. */
   #expected: Array<{ id: number; until: number }> = []
-  readonly #answers = new Map<number, (answer: Knock) => void>()
+  readonly #answers = new Map<number, { resolve: (answer: Knock) => void; reject: (error: FnError) => void }>()
+  #refusal: FnError | undefined
   #session: YamuxSession | undefined
   #lastKnock: Promise<unknown> = Promise.resolve()
 
@@ -87,12 +88,18 @@ export class Multiplexer {
   /** The other side knocked, or answered. The result is what to answer. */
   receive({ id, ack, error }: Knock): Knock | undefined {
     if (ack) {
-      this.#answers.get(id)?.({ id, ack, error })
+      this.#answers.get(id)?.resolve({ id, ack, error })
       return undefined
     }
     if (!this.#accepting.has(id)) return { id, ack: true, error: `no listener for id ${id}` }
     this.#expected.push({ id, until: performance.now() + KNOCK_MS })
     return { id, ack: true, error: "" }
+  }
+
+  /** Dials under way fail, and so do later ones. */
+  refuseDials(error: FnError): void {
+    this.#refusal = error
+    for (const { reject } of this.#answers.values()) reject(error)
   }
 
   close(): void {
@@ -101,9 +108,10 @@ export class Multiplexer {
 
   /** The stream, or why the other side has none for us. */
   async #knock(id: number, send: (knock: Knock) => void, timeoutMs: number): Promise<Duplex | string> {
+    if (this.#refusal) throw this.#refusal
     let timer: NodeJS.Timeout | undefined
     const answer = new Promise<Knock>((resolve, reject) => {
-      this.#answers.set(id, resolve)
+      this.#answers.set(id, { resolve, reject })
       const late = (): void => reject(FnError.of("DEADLINE_EXCEEDED", `nobody answered the knock for brokered service ${id}`))
       timer = setTimeout(late, timeoutMs)
     })
