@@ -186,7 +186,7 @@ describe("R-SEC-3: time", () => {
       (func (export "_start")
         (i32.store (i32.const 16) (i32.const 1)) (i64.store (i32.const 24) (i64.const 1000000000000))
         (drop (call $poll (i32.const 0) (i32.const 100) (i32.const 1) (i32.const 200)))))`
-    expect(failure(await host.call(await deploy(sleeper), "{}", { "Fn-Timeout-Ms": "300" }))).toBe("deadline_exceeded FUNCTION_TIMEOUT")
+    expect(failure(await host.call(await deploy(sleeper), "{}", { "Fn-Timeout-Ms": "1500" }))).toBe("deadline_exceeded FUNCTION_TIMEOUT")
     const suicide = `(module
       (import "wasi_snapshot_preview1" "proc_raise" (func $raise (param i32) (result i32)))
       (memory (export "memory") 1)
