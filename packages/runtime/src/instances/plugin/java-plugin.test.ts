@@ -54,9 +54,8 @@ if (!java) {
     // More than there are threads.
     const waiting = Array.from({ length: 40 }, () => executionOf("wait"))
     const pending = waiting.map((execution) => failure(instance.execute(execution)))
-    const answers = await Promise.all(
-      Array.from({ length: 500 }, (_, n) => instance.execute(executionOf(n % 3 === 0 ? "later" : "echo", n))),
-    )
+    const calls = Array.from({ length: 500 }, async (_, n) => await instance.execute(executionOf(n % 3 === 0 ? "later" : "echo", n)))
+    const answers = await Promise.all(calls)
     expect(answers.map(([event]) => dataOf(event))).toEqual(Array.from({ length: 500 }, (_, n) => n))
     expect(await failure(instance.execute(executionOf("terminal")))).toMatchObject({ reason: "CARD_DECLINED", details: { order: 7 } })
     expect(await failure(instance.execute(executionOf("throw")))).toMatchObject({ reason: "FUNCTION_THREW", message: "a mistake" })
