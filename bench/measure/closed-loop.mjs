@@ -1,4 +1,5 @@
 import { createLatencies } from "./latencies.mjs"
+import { guardStalls } from "./stall-guard.mjs"
 
 /**
  * Keeps `inFlight` calls going, each caller making its next one when the one before has ended: how much there is at most. For `durationMs`,
@@ -26,7 +27,7 @@ export async function closedLoop(call, { inFlight, durationMs = Number.POSITIVE_
       throw error
     }),
   )
-  await settled(callers)
+  await guardStalls(settled(callers), () => ended)
   return { calls: ended, perSecond: (ended / (performance.now() - startedAt)) * 1000, ...latencies.summary() }
 }
 

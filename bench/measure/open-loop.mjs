@@ -1,5 +1,6 @@
 import { setTimeout as delay, setImmediate as turn } from "node:timers/promises"
 import { createLatencies } from "./latencies.mjs"
+import { guardStalls } from "./stall-guard.mjs"
 
 /** Timers come about a millisecond late: the rest of a wait is spent looking at the clock. */
 const TIMER_ERROR_MS = 1.2
@@ -41,7 +42,7 @@ export async function openLoop(call, { perSecond, durationMs = Number.POSITIVE_I
       if (begun % BURST === 0) await turn()
     }
   }
-  await Promise.all(pending)
+  await guardStalls(Promise.all(pending), () => pending.size)
   if (failure) throw failure.error
   return { calls: begun, perSecond: (begun / (performance.now() - startedAt)) * 1000, ...latencies.summary() }
 }

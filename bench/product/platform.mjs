@@ -3,14 +3,12 @@
  * things are: addresses, folders, the file of builtins.
  */
 import { execFile } from "node:child_process"
-import { mkdtempSync, rmSync } from "node:fs"
-import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { createInterface } from "node:readline"
 import { promisify } from "node:util"
 import { connectClient } from "@fn/client"
 import { connectNats, findNatsServer, startNatsServer } from "@fn/nats"
-import { describeExit, spawnChild } from "@fn/process"
+import { createScratchFolder, describeExit, spawnChild } from "@fn/process"
 import { connectRegistry, setupPlatform } from "@fn/registry"
 import { benchFolder } from "../measure/program.mjs"
 
@@ -23,32 +21,52 @@ const run = promisify(execFile)
  * unless told otherwise. `builtins` is a file of builtin functions, `settings` are further arguments of the runtime-services.
  */
 export async function startPlatform({ isolation, builtins = BUILTINS, settings = [] }) {
-  const folder = mkdtempSync(join(tmpdir(), "fn-bench-"))
-  const { path, version } = await findNatsServer({ onProgress: (line) => console.error(line) })
-  const server = await startNatsServer({ binary: path, storeDir: join(folder, "nats") })
-  const nc = await connectNats({ servers: server.url, name: "bench" })
-  await setupPlatform(nc)
-  const registry = await connectRegistry(nc)
-  const client = await connectClient({ nc, registry })
-  const apps = []
+  const undo = []
+  try {
+    const folder = await createScratchFolder("fn-bench-")
+    undo.push(() => folder.remove())
+    const { path } = await findNatsServer({ onProgress: (line) => console.error(line) })
+    const server = await startNatsServer({ binary: path, storeDir: join(folder.path, "nats") })
+    undo.push(() => server.stop())
+    const nc = await connectNats({ servers: server.url, name: "bench" })
+    undo.push(() => nc.close())
+    await setupPlatform(nc)
+    const registry = await connectRegistry(nc)
+    undo.push(() => registry.close())
+    const client = await connectClient({ nc, registry })
+    undo.push(() => client.close())
+    const platform = createPlatform({ folder, server, nc, registry, client, isolation, builtins, settings, undo })
+    await platform.addRuntime()
+    return platform
+  } catch (error) {
+    await undoAll(undo)
+    throw error
+  }
+}
+
+/** Last first. */
+async function undoAll(undo) {
+  for (const step of undo.splice(0).reverse()) await step()
+}
+
+function createPlatform({ folder, server, nc, registry, client, isolation, builtins, settings, undo }) {
   const runtimes = []
-  const platform = {
+  let started = 0
+  return {
     url: server.url,
-    folder,
     nc,
     registry,
     client,
-    natsVersion: version,
     natsPid: server.pid,
     runtimes,
     /** The processes by role; those of functions are found below the runtimes. */
     pids: () => ({ nats: [server.pid], runtime: runtimes.map(({ pid }) => pid) }),
     /** Starts one more runtime-service; resolves when it is ready. */
     async addRuntime() {
-      const dataDir = join(folder, `data-${apps.length}`)
+      const dataDir = join(folder.path, `data-${started++}`)
       const args = ["--nats-url", server.url, "--data-dir", dataDir, "--health-port", "0", "--builtins", builtins, "--isolation", isolation]
       const runtime = await startApp("runtime-service", [...args, ...settings], "runtime-service ready")
-      apps.push(runtime)
+      undo.push(() => runtime.stop())
       runtimes.push(runtime)
       return runtime
     },
@@ -63,7 +81,7 @@ export async function startPlatform({ isolation, builtins = BUILTINS, settings =
     /** Starts a gateway; resolves when it is ready, with its port. */
     async addGateway() {
       const gateway = await startApp("gateway", ["--nats-url", server.url, "--http-port", "0"], "gateway ready")
-      apps.push(gateway)
+      undo.push(() => gateway.stop())
       return { ...gateway, port: Number(new URL(gateway.line.url).port) }
     },
     /** `fn deploy` of a folder below bench/functions; `manifest` and `options` are what `registry.deploy` takes to do the same under another name. */
@@ -71,17 +89,8 @@ export async function startPlatform({ isolation, builtins = BUILTINS, settings =
       await run(process.execPath, [programOf("cli"), "deploy", join(benchFolder, "functions", name), "--nats-url", server.url])
       return copyOf(registry, name)
     },
-    async stop() {
-      await Promise.all(apps.map((app) => app.stop()))
-      await client.close()
-      await registry.close()
-      await nc.close()
-      await server.stop()
-      rmSync(folder, { recursive: true, force: true })
-    },
+    stop: () => undoAll(undo),
   }
-  await platform.addRuntime()
-  return platform
 }
 
 /** A process of ours, once it has logged `message`. */

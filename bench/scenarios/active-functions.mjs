@@ -1,10 +1,10 @@
 import { writeFileSync } from "node:fs"
 import { join } from "node:path"
+import { createScratchFolder } from "@fn/process"
 import { startLoadClient } from "../measure/load-client.mjs"
 import { ratioOf, summaryOf } from "../measure/rounds.mjs"
 import { figureOf } from "../measure/row.mjs"
 import { median } from "../measure/statistics.mjs"
-import { tempFolder } from "../measure/temp-folder.mjs"
 import { startPlatform } from "../product/platform.mjs"
 import { IN_HOST, policyOf, SYNC } from "./policies.mjs"
 
@@ -24,7 +24,7 @@ export const activeFunctions = {
   ],
   async run(lab, _rows, { rounds = ROUNDS, roundMs = WINDOW_MS, scale, onProgress }) {
     const count = Math.max(2, Math.round(COUNT * scale))
-    const folder = await lab.once("active functions", async () => tempFolder())
+    const folder = await lab.once("active functions", ownFolder)
     const builtins = join(folder.path, "functions.mjs")
     const echo = '(event) => ({ type: "com.example.echoed", data: event.data })'
     writeFileSync(builtins, Array.from({ length: count }, (_, n) => `export const active${n} = ${echo}\n`).join(""))
@@ -58,4 +58,9 @@ export const activeFunctions = {
       },
     ]
   },
+}
+
+async function ownFolder() {
+  const { path, remove } = await createScratchFolder("fn-bench-")
+  return { path, stop: remove }
 }

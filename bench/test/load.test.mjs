@@ -3,6 +3,7 @@ import { closedLoop } from "../measure/closed-loop.mjs"
 import { startLoadClient } from "../measure/load-client.mjs"
 import { openLoop } from "../measure/open-loop.mjs"
 import { checkBytes, checkData, createPayloads } from "../measure/payload.mjs"
+import { guardStalls } from "../measure/stall-guard.mjs"
 
 const STALL_MS = 100
 
@@ -63,6 +64,15 @@ test.each([
   }
   await expect(loop(call)).rejects.toThrow("answered something else")
   expect(calls).toBeLessThan(100)
+})
+
+test("a reply that never comes fails the loop instead of keeping it for ever", async () => {
+  let ended = 0
+  const progress = () => ended++
+  const never = new Promise(() => {})
+  await expect(guardStalls(never, () => ended, 20)).rejects.toThrow("no call ended within 20 ms")
+  // As long as there is any progress, it is waited for.
+  await expect(guardStalls(new Promise((resolve) => setTimeout(resolve, 100, "all replies")), progress, 20)).resolves.toBe("all replies")
 })
 
 test("payloads have the size that is asked for, to the byte", () => {
