@@ -2,16 +2,21 @@
 
 use std::sync::Arc;
 
+use prost::Message;
 use tokio::sync::{Mutex, Semaphore};
 
 use crate::call::Cancelled;
 use crate::error::{Code, Error, Result};
 use crate::event::Event;
 use crate::function::{matches, About};
+use crate::server::MAX_MESSAGE_BYTES;
 use crate::wire::io::cloudevents::v1::CloudEvent;
 
 /// How many events an answer has at most. A function that yields without end is one to be streamed.
 const MAX_KEPT: usize = 100_000;
+
+/// What fits into a message with all that is around it.
+const MAX_OUTPUT_BYTES: usize = MAX_MESSAGE_BYTES - (4 << 20);
 
 /// Takes the events of a function that gives them one by one. Clones are of the same call.
 #[derive(Clone)]
@@ -28,6 +33,7 @@ struct Inner {
 #[derive(Default)]
 struct State {
     kept: Vec<CloudEvent>,
+    kept_bytes: usize,
     /// Why an event was refused first; the call fails with it whatever the handler returns.
     failure: Option<Error>,
 }
@@ -86,8 +92,19 @@ impl Output {
             let details = serde_json::json!({ "type": event.event_type, "emits": about.emits });
             return Err(Error::new(Code::FailedPrecondition, message).with_reason("TYPE_NOT_EMITTED").with_details(details));
         }
-        event.into_proto(&self.0.source)
+        let encoded = event.into_proto(&self.0.source)?;
+        check_size(encoded.encoded_len())?;
+        Ok(encoded)
     }
+}
+
+/// What goes beyond a message would break the stream, and with it the calls of others.
+fn check_size(size: usize) -> Result<()> {
+    if size <= MAX_OUTPUT_BYTES {
+        return Ok(());
+    }
+    let message = format!("the function's events are {size} bytes long, and an answer is {MAX_OUTPUT_BYTES} at most");
+    Err(Error::new(Code::ResourceExhausted, message).with_reason("PAYLOAD_TOO_LARGE").with_retryable(false))
 }
 
 impl State {
@@ -96,6 +113,11 @@ impl State {
             let error = Error::new(Code::ResourceExhausted, "the function yields too many events for one answer: take them as a stream")
                 .with_reason("OUTPUT_LIMIT")
                 .with_retryable(false);
+            self.failure.get_or_insert_with(|| error.clone());
+            return Err(error);
+        }
+        self.kept_bytes += event.encoded_len();
+        if let Err(error) = check_size(self.kept_bytes) {
             self.failure.get_or_insert_with(|| error.clone());
             return Err(error);
         }

@@ -53,6 +53,14 @@ if (!rust) {
     expect(await instance.execute(executionOf("nothing"))).toEqual([])
   })
 
+  test("an answer that is too large for a message fails its call, and not those beside it", async () => {
+    const instance = await startWith([])
+    const beside = instance.execute(executionOf("wait", undefined, { deadline: Date.now() + 1_000 }))
+    const [error, other] = await Promise.all([failure(instance.execute(executionOf("too-large"))), failure(beside)])
+    expect([error.reason, other.reason]).toEqual(["PAYLOAD_TOO_LARGE", "FUNCTION_TIMEOUT"])
+    expect(await instance.execute(executionOf("nothing"))).toEqual([])
+  })
+
   test("R-PL-3: a host made with hashicorp/go-plugin runs it with AutoMTLS, whose certificate is on P-521", async () => {
     if (!go) return console.warn("SKIPPED: needs go: a plugin in Rust under a host in Go")
     await using folder = await tempDir("fn-go-host-")
