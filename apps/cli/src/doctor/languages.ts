@@ -49,7 +49,7 @@ const LANGUAGES: readonly Language[] = [
       { command: "cargo", args: ["--version"], remedy: "install Rust: https://rustup.rs" },
       { command: "rustc", args: ["--version"], remedy: "install Rust: https://rustup.rs" },
     ],
-    note: "as WebAssembly; hosts need nothing",
+    note: "a program, or WebAssembly; hosts need nothing",
     more: rustTarget,
   },
   {
