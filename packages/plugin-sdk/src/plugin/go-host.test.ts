@@ -1,10 +1,10 @@
-/** PL-4: a host built with the real hashicorp/go-plugin runs plugins written in TypeScript and in Python. */
+/** PL-4: a host built with the real hashicorp/go-plugin runs plugins written in TypeScript, in Python and in Java. */
 import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { findOnPath, spawnChild } from "@fn/process"
-import { findPython } from "@fn/testing"
+import { findJava, findPython, javaNeeds } from "@fn/testing"
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals"
 
 type Findings = Record<string, Record<string, unknown>>
@@ -43,18 +43,22 @@ async function host(plugin: readonly string[], config: unknown): Promise<Finding
 
 if (!go) {
   test("the Go toolchain is needed", () => {
-    console.warn("SKIPPED: needs go: a real Go host was not built to run plugins in TypeScript and Python")
+    console.warn("SKIPPED: needs go: a real Go host was not built to run plugins in TypeScript, Python and Java")
   })
 } else {
   const python = findPython()
   if (!python) console.warn("SKIPPED: needs grpcio: a real Go host did not run a plugin in Python (npm run setup)")
+  const java = findJava()
+  if (!java) console.warn(`SKIPPED: needs ${javaNeeds()}: a real Go host did not run a plugin in Java (npm run setup)`)
 
+  beforeAll(() => java?.compile(join(fixtures, "java-plugin"), folder), 120_000)
   beforeAll(() => run(go, ["build", "-trimpath", "-o", program, "."], { cwd: join(fixtures, "go-host") }), 240_000)
   afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
   describe.each([
     { language: "typescript", command: [process.execPath, join(fixtures, "plugin.mjs")] },
     ...(python ? [{ language: "python", command: python.command(join(fixtures, "plugin.py")) }] : []),
+    ...(java ? [{ language: "java", command: java.command(folder, "HostedPlugin") }] : []),
   ])("R-PL-4: a real Go host runs a plugin in $language", ({ language, command }) => {
     let found: Findings
 
