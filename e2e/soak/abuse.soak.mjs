@@ -137,7 +137,8 @@ async function steady(platform, spanMs) {
           failed.push(`${neighbour}: ${thrown.reason} ${thrown.message}`)
           return []
         })
-        if (event !== undefined && event.data?.n !== n) failed.push(`${neighbour}: another call's answer`)
+        const echoed = /** @type {{ n?: number } | undefined} */ (event?.data)
+        if (event !== undefined && echoed?.n !== n) failed.push(`${neighbour}: another call's answer`)
         durations.push(performance.now() - startedAt)
         // A caller with something else to do: without a pause the neighbours would be a load themselves.
         await turn()
