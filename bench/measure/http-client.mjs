@@ -12,10 +12,15 @@ export async function connect({ port, path, sizeBytes }) {
   const payloads = createPayloads(sizeBytes)
   const requests = createRequests(port, path)
   const idle = []
+  let idleClosed = () => {}
   return {
+    /** Calls back when a connection is closed that nobody uses. */
+    onIdleClosed(callback) {
+      idleClosed = callback
+    },
     async call(n) {
       const payload = payloads.at(n)
-      const connection = idle.pop() ?? (await openConnection(port))
+      const connection = liveOf(idle) ?? (await openConnection(port, () => idleClosed()))
       const { status, body } = await connection.send(requests.of(payload))
       idle.push(connection)
       if (status !== 200) throw new Error(`${path} answered ${status}: ${body.toString().slice(0, 200)}`)
@@ -50,17 +55,24 @@ function requestOf(port, path, payload) {
   return Buffer.concat([Buffer.from(lines.join("\r\n")), HEAD_END, payload.bytes])
 }
 
+/** An idle connection that the server has not closed meanwhile. */
+function liveOf(idle) {
+  for (let connection = idle.pop(); connection; connection = idle.pop()) if (connection.isOpen()) return connection
+  return undefined
+}
+
 /** Resolves with a connection that takes one request at a time. */
-function openConnection(port) {
+function openConnection(port, onIdleClosed) {
   return new Promise((resolve, reject) => {
     const socket = createConnection({ host: "127.0.0.1", port, noDelay: true })
     let received = Buffer.alloc(0)
     let waiting
     const fail = (error) => {
       reject(error)
-      waiting?.reject(error)
+      if (waiting) waiting.reject(error)
+      else onIdleClosed()
     }
-    socket.once("error", fail)
+    socket.on("error", fail)
     socket.once("close", () => fail(new Error("the server closed the connection")))
     socket.on("data", (chunk) => {
       received = received.length === 0 ? chunk : Buffer.concat([received, chunk])
@@ -72,6 +84,7 @@ function openConnection(port) {
     })
     socket.once("connect", () =>
       resolve({
+        isOpen: () => !socket.closed && !socket.readableEnded && socket.writable,
         send: (request) =>
           new Promise((resolveAnswer, rejectAnswer) => {
             waiting = { resolve: resolveAnswer, reject: rejectAnswer }

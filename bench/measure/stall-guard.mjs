@@ -8,7 +8,7 @@ const STALL_MS = 60_000
 export async function guardStalls(work, count, stallMs = STALL_MS) {
   let timer
   const stalled = new Promise((_resolve, reject) => {
-    let last = -1
+    let last = count()
     timer = setInterval(() => {
       if (count() === last) reject(new Error(`no call ended within ${stallMs} ms: a reply was lost`))
       last = count()

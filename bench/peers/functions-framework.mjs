@@ -5,4 +5,6 @@ import { programReady } from "../measure/program.mjs"
 
 cloudEvent("echo", (event) => event.data)
 const server = getTestServer("echo")
+// As long as our gateway does: connections outlast the other rows of a round.
+server.keepAliveTimeout = 72_000
 server.listen(0, "127.0.0.1", () => programReady({ port: server.address().port }))
