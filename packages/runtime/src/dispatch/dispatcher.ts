@@ -7,6 +7,7 @@
 import { DeadlineSweep, FnError, formatRef, type Instruments, isVersion, type Logger, messageOf, SlabMap, type WireEvent } from "@fn/core"
 import type { PooledInstance } from "../instances/pool.js"
 import type { ExecutionRecorder } from "../records/execution-recorder.js"
+import { isLimit } from "../status/function-stats.js"
 import type { Call } from "./call.js"
 import { showsLife } from "./circuit-breaker.js"
 import { freeSlots, type HostedFunction, type OpenVersion } from "./hosted-function.js"
@@ -305,10 +306,22 @@ export class Dispatcher {
   #failed(open: OpenVersion, pooled: PooledInstance, call: Call, startedAt: number, error: FnError): void {
     if (!call.answered) {
       if (showsLife(error)) open.breaker.succeeded()
+      if (isLimit(error)) this.#tellLimit(pooled, call, error)
       this.#count(open, error, performance.now() - startedAt)
       this.#answer(call, error)
     }
     this.#finished(open, pooled, call)
+  }
+
+  #tellLimit({ instance }: PooledInstance, { fn, runningVersion, invocationId }: Call, { reason, message }: FnError): void {
+    this.#options.logger.warn("execution ended by a limit", {
+      functionName: fn?.ref.name,
+      version: runningVersion,
+      instanceId: instance.id,
+      invocationId,
+      reason,
+      cause: message,
+    })
   }
 
   #count(open: OpenVersion, error: FnError, durationMs: number): void {

@@ -9,6 +9,8 @@ import {
   SlabMap,
   type WireEvent,
 } from "@fn/core"
+import type { Usage } from "@fn/isolation"
+import { usageOf } from "../../isolation/usage.js"
 import { EventRelay } from "../event-relay.js"
 import type { Execution, Instance, InstanceSpec } from "../instance.js"
 import { LineSplitter } from "../line-splitter.js"
@@ -53,6 +55,10 @@ export class ModuleInstance implements Instance, ModuleProcessEvents {
     return this.#process.child.pid
   }
 
+  get isOver(): boolean {
+    return this.#process.child.exit !== undefined
+  }
+
   /** Loads the version; the instance is ready when it resolves. */
   async load(bundle: { path: string; source?: string }): Promise<this> {
     const { definition, fn } = this.#spec
@@ -73,6 +79,10 @@ export class ModuleInstance implements Instance, ModuleProcessEvents {
       execution.cancel = (reason) => this.#process.cancel(callId, reason)
       this.#process.call(callId, data === undefined ? [prefix] : [prefix, data])
     })
+  }
+
+  usage(): Promise<Usage> {
+    return usageOf(this.#process.child)
   }
 
   ping(): Promise<void> {
