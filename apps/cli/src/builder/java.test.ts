@@ -1,4 +1,4 @@
-import { readFile, symlink } from "node:fs/promises"
+import { copyFile, readFile, symlink } from "node:fs/promises"
 import { newId, noopLogger } from "@fn/core"
 import type { FunctionDefinition } from "@fn/registry"
 import { createPluginStarter } from "@fn/runtime"
@@ -92,6 +92,16 @@ if (!java) {
       expect(first).toMatchObject({ artifact: { fileName: "hello.jar" }, cached: false })
       expect(first.manifest.command).toEqual(expect.arrayContaining(["java", "-Xmx128m", "-jar", "{artifact}"]))
       expect(await call(first, { name: "Ada" })).toEqual({ text: "Grüezi, Ada!" })
+    })
+
+    test("a jar that somebody built is started the same way, unless fn.yaml says another", async () => {
+      await folder.write({
+        "jar/fn.yaml": "name: hello\nlanguage: java\nruntime: plugin\nentry: own.jar\nmemoryMb: 512\n",
+        "told/fn.yaml": `name: hello\nlanguage: java\nruntime: plugin\nentry: own.jar\ncommand: [java, -jar, "{artifact}"]\n`,
+      })
+      for (const dir of ["jar", "told"]) await copyFile(first.artifact?.path as string, folder.join(dir, "own.jar"))
+      expect((await build(folder, folder.join("jar"))).manifest.command).toEqual(expect.arrayContaining(["java", "-Xmx320m", "{artifact}"]))
+      expect((await build(folder, folder.join("told"))).manifest.command).toEqual(["java", "-jar", "{artifact}"])
     })
 
     test("the same sources give the same bytes, wherever they lie; what did not change is not built again", async () => {

@@ -79,7 +79,7 @@ public final class Context {
 
   /** Completes when nobody wants the result any more; for handlers that wait for other things than their thread. */
   public CompletableFuture<Void> whenCancelled() {
-    return cancelled.thenAccept(reason -> {});
+    return cancelled.thenAcceptAsync(reason -> {}); // what waits for it is the author's: not on the loop
   }
 
   /**

@@ -1,5 +1,6 @@
 package io.github.fnplatform.fn;
 
+import com.google.protobuf.Struct;
 import io.github.fnplatform.fn.wire.fn.plugin.v1.FunctionProto.CallCancel;
 import io.github.fnplatform.fn.wire.fn.plugin.v1.FunctionProto.CallOutput;
 import io.github.fnplatform.fn.wire.fn.plugin.v1.FunctionProto.CallResult;
@@ -106,7 +107,12 @@ final class ExecuteStream implements StreamObserver<HostEnvelope> {
     }
     OutputWindow window = start.getOutputWindow() == 0 ? null : new OutputWindow(start.getOutputWindow());
     Duration timeout = start.hasTimeout() ? Wire.toDuration(start.getTimeout()) : null;
-    Log log = new Log((level, message, fields) -> loop.execute(() -> log(id, level, message, fields, start)));
+    Log log =
+        new Log(
+            (level, message, fields) -> {
+              Struct attributes = Wire.toStruct(fields); // on the author's thread: it asks the author's objects for their text
+              loop.execute(() -> log(id, level, message, attributes, start));
+            });
     Execution execution =
         service.execute(
             start.getEvent(), start.getContext(), timeout, log, emission(id, window), (events, failure) -> end(id, events, failure));
@@ -155,15 +161,15 @@ final class ExecuteStream implements StreamObserver<HostEnvelope> {
   }
 
   /** Lines go with their call; those that come after its end, to the log of the process. */
-  private void log(long id, Log.Level level, String message, Map<String, Object> fields, CallStart start) {
+  private void log(long id, Log.Level level, String message, Struct attributes, CallStart start) {
     if (!open.containsKey(id)) {
-      service.processLog(start.getContext()).write(level, message, fields.entrySet().stream().flatMap(Fn::nameAndValue).toArray());
+      service.processLog(start.getContext()).write(level, message, Wire.toMap(attributes));
       return;
     }
     if (level.number < logFloor || logFloor == LogLevel.LOG_LEVEL_OFF_VALUE) return;
     LogRecord.Builder line =
         LogRecord.newBuilder().setLevelValue(level.number).setTime(Wire.toProto(Instant.now())).setMessage(message);
-    if (!fields.isEmpty()) line.setAttributes(Wire.toStruct(fields));
+    if (attributes.getFieldsCount() > 0) line.setAttributes(attributes);
     outbox.add(PluginFrame.newBuilder().setCallId(id).setLog(line).build());
   }
 

@@ -73,10 +73,13 @@ final class Execution {
   /** Asks the handler to end. */
   void cancel(CancelledException reason) {
     if (!context.cancel(reason)) return;
+    CompletableFuture<?> waiting;
     synchronized (this) {
       if (worker != null) worker.interrupt();
-      if (stage != null) stage.cancel(true);
+      waiting = stage;
     }
+    // What depends on it is the author's, and runs where it is cancelled: not on the loop.
+    if (waiting != null) CompletableFuture.runAsync(() -> waiting.cancel(true));
   }
 
   private void run() {

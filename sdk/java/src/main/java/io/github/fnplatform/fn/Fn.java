@@ -1,8 +1,6 @@
 package io.github.fnplatform.fn;
 
 import java.util.List;
-import java.util.Map;
-import java.util.stream.Stream;
 
 /**
  * A function: a handler and what it says of itself. End with one of the {@code serve…} methods, in {@code main}:
@@ -150,9 +148,5 @@ public final class Fn {
     return patterns.isEmpty()
         || patterns.stream()
             .anyMatch(pattern -> pattern.endsWith("*") ? type.startsWith(pattern.substring(0, pattern.length() - 1)) : pattern.equals(type));
-  }
-
-  static Stream<Object> nameAndValue(Map.Entry<String, Object> field) {
-    return Stream.of(field.getKey(), field.getValue());
   }
 }

@@ -6,6 +6,7 @@ import java.time.Duration;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 
 /** A failure with all that its caller may know. Any other exception of a handler is one with code {@link Code#UNKNOWN} and its text. */
 public class FnException extends RuntimeException {
@@ -13,7 +14,7 @@ public class FnException extends RuntimeException {
 
   private final Code code;
   private final String reason;
-  private final transient Map<String, ?> details;
+  private final transient Map<String, Object> details;
   private final boolean retryable;
   private final Duration retryAfter;
 
@@ -28,10 +29,11 @@ public class FnException extends RuntimeException {
   }
 
   FnException(Code code, String reason, String message, Map<String, ?> details, boolean retryable, Duration retryAfter) {
-    super(message);
-    this.code = code;
-    this.reason = reason;
-    this.details = details;
+    super(message == null ? String.valueOf(reason) : message);
+    this.code = Objects.requireNonNull(code, "code");
+    this.reason = reason == null ? "" : reason;
+    // Plain from here on, whatever the author put in: what it throws when it is read is thrown here.
+    this.details = details == null ? Map.of() : Wire.toMap(Wire.toStruct(details));
     this.retryable = retryable;
     this.retryAfter = retryAfter;
   }
@@ -65,7 +67,7 @@ public class FnException extends RuntimeException {
     return reason;
   }
 
-  public Map<String, ?> details() {
+  public Map<String, Object> details() {
     return details;
   }
 
@@ -97,7 +99,7 @@ public class FnException extends RuntimeException {
     Map<String, Object> fields = new LinkedHashMap<>();
     fields.put("retryable", retryable);
     if (!reason.isEmpty()) fields.put("reason", reason);
-    if (details != null && !details.isEmpty()) fields.put("details", details);
+    if (!details.isEmpty()) fields.put("details", details);
     FunctionProto.Status.Builder status =
         FunctionProto.Status.newBuilder().setCode(code.number()).setMessage(getMessage()).setRetryable(retryable);
     if (retryAfter != null) {

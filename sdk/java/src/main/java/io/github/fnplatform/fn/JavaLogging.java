@@ -1,5 +1,6 @@
 package io.github.fnplatform.fn;
 
+import java.util.Map;
 import java.util.logging.Handler;
 import java.util.logging.Level;
 import java.util.logging.LogManager;
@@ -31,7 +32,7 @@ final class JavaLogging extends Handler {
     Context call = Context.current();
     Log log = (call == null ? processLog : call.log()).with("logger", String.valueOf(line.getLoggerName()));
     if (line.getThrown() != null) log = log.with("stack", Stacks.text(line.getThrown()));
-    log.write(levelOf(line.getLevel().intValue()), FORMATTER.formatMessage(line));
+    log.write(levelOf(line.getLevel().intValue()), FORMATTER.formatMessage(line), Map.of());
   }
 
   @Override

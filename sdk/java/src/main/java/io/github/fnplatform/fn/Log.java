@@ -62,7 +62,14 @@ public final class Log {
     return new Log(writer, joined(namesAndValues));
   }
 
-  void write(Level level, String message, Object... namesAndValues) {
+  /** Writes a line with these fields, too. */
+  void write(Level level, String message, Map<String, Object> more) {
+    Map<String, Object> all = new LinkedHashMap<>(fields);
+    all.putAll(more);
+    writer.write(level, String.valueOf(message), all);
+  }
+
+  private void write(Level level, String message, Object[] namesAndValues) {
     writer.write(level, String.valueOf(message), joined(namesAndValues));
   }
 

@@ -1,11 +1,11 @@
 package io.github.fnplatform.fn;
 
+import java.time.Duration;
 import java.util.concurrent.Future;
 import java.util.concurrent.RejectedExecutionException;
 import java.util.concurrent.ScheduledThreadPoolExecutor;
 import java.util.concurrent.ThreadPoolExecutor;
 import java.util.concurrent.TimeUnit;
-import java.time.Duration;
 
 /**
  * The one thread on which calls are taken, counted and answered, and where gRPC tells what comes. What it holds needs no locks, and the frames of

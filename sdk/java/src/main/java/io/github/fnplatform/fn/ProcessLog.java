@@ -5,6 +5,7 @@ import java.io.OutputStream;
 import java.nio.charset.StandardCharsets;
 import java.time.Instant;
 import java.util.LinkedHashMap;
+import java.util.Locale;
 import java.util.Map;
 
 /** hclog's JSON on the real stderr, one write a line. A host that is gone cannot be told anything, so that is not an error. */
@@ -20,7 +21,7 @@ final class ProcessLog implements Log.Writer {
   @Override
   public synchronized void write(Log.Level level, String message, Map<String, Object> fields) {
     Map<String, Object> line = new LinkedHashMap<>();
-    line.put("@level", level.name().toLowerCase(java.util.Locale.ROOT));
+    line.put("@level", level.name().toLowerCase(Locale.ROOT));
     line.put("@message", message);
     line.put("@module", name);
     line.put("@timestamp", Instant.now().toString());

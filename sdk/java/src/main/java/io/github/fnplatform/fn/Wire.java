@@ -15,6 +15,8 @@ import java.util.Map;
 /** Plain values as messages of google.protobuf, and back. */
 final class Wire {
   private static final double LARGEST_EXACT = 1L << 53;
+  /** A century: more does not fit into a timer. */
+  private static final long LONGEST_S = 100L * 365 * 24 * 60 * 60;
 
   private Wire() {}
 
@@ -23,7 +25,7 @@ final class Wire {
   }
 
   static Duration toDuration(com.google.protobuf.Duration duration) {
-    return Duration.ofSeconds(duration.getSeconds(), duration.getNanos());
+    return Duration.ofSeconds(Math.min(duration.getSeconds(), LONGEST_S), duration.getNanos());
   }
 
   static Timestamp toProto(Instant instant) {
