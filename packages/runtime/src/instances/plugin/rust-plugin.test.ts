@@ -1,13 +1,15 @@
 /** PL-3: plugins written in Rust with the Rust SDK, over tonic. */
+import { readdir } from "node:fs/promises"
 import { join } from "node:path"
-import { spawnChild } from "@fn/process"
+import { PLUGIN_HANDSHAKE } from "@fn/core"
+import { type Child, spawnChild } from "@fn/process"
 import type { FunctionDefinition } from "@fn/registry"
 import { findRust, tempDir } from "@fn/testing"
-import { afterEach, beforeAll, expect, test } from "@jest/globals"
+import { afterEach, beforeAll, describe, expect, test } from "@jest/globals"
 import { pluginContract } from "../../../test/plugin/contract.js"
 import { go, runGo } from "../../../test/plugin/go-program.js"
 import { streamContract } from "../../../test/plugin/stream-contract.js"
-import { executionOf, failure, fixture, rememberingLogger, specOf } from "../../../test/plugin/support.js"
+import { executionOf, failure, fixture, rememberingLogger, specOf, until } from "../../../test/plugin/support.js"
 import type { Instance } from "../instance.js"
 import { createPluginStarter } from "./plugin-starter.js"
 
@@ -59,6 +61,49 @@ if (!rust) {
     const [error, other] = await Promise.all([failure(instance.execute(executionOf("too-large"))), failure(beside)])
     expect([error.reason, other.reason]).toEqual(["PAYLOAD_TOO_LARGE", "FUNCTION_TIMEOUT"])
     expect(await instance.execute(executionOf("nothing"))).toEqual([])
+  })
+
+  describe("by hand", () => {
+    const cookie = { FN_PLUGIN_COOKIE: PLUGIN_HANDSHAKE.cookieValue }
+
+    /** Starts the program as a host does, whose words are `env`. */
+    function launch(env: Record<string, string>): { child: Child; said: { stdout: string; stderr: string } } {
+      const child = spawnChild({ command: program, env })
+      const said = { stdout: "", stderr: "" }
+      child.stdout?.on("data", (chunk: Buffer) => (said.stdout += chunk.toString()))
+      child.stderr?.on("data", (chunk: Buffer) => (said.stderr += chunk.toString()))
+      return { child, said }
+    }
+
+    test.each<[string, Record<string, string>, RegExp]>([
+      ["its cookie", {}, /is a plugin of fn/],
+      ["a certificate that is one", { ...cookie, PLUGIN_CLIENT_CERT: "junk" }, /PLUGIN_CLIENT_CERT is no certificate/],
+      ["a group that there is", { ...cookie, PLUGIN_UNIX_SOCKET_GROUP: "no-such-group" }, /there is no group no-such-group/],
+    ])("without %s it says so, prints nothing and ends with 1", async (_what, env, words) => {
+      const { child, said } = launch(env)
+      expect(await child.exited).toEqual({ code: 1, signal: null })
+      expect(said).toEqual({ stdout: "", stderr: expect.stringMatching(words) })
+    })
+
+    test("it prints one line, does not mind SIGINT, and leaves no socket when it is told to end", async () => {
+      await using folder = await tempDir("fn-rust-socket-")
+      const { child, said } = launch({ ...cookie, PLUGIN_UNIX_SOCKET_DIR: folder.path, PLUGIN_PROTOCOL_VERSIONS: "3,1" })
+      await until(() => said.stdout.endsWith("\n"), { name: "the handshake line" })
+      expect(said.stdout).toMatch(new RegExp(`^1\\|1\\|unix\\|${folder.path}/plugin\\w+\\|grpc\\|\n$`))
+      expect(await readdir(folder.path)).toHaveLength(1)
+      child.kill("SIGINT")
+      child.kill("SIGTERM")
+      expect(await child.exited).toEqual({ code: 0, signal: null })
+      expect(await readdir(folder.path)).toEqual([])
+    })
+
+    test("it prints a seventh field only for a host that asks for it", async () => {
+      const { child, said } = launch({ ...cookie, PLUGIN_MULTIPLEX_GRPC: "true" })
+      await until(() => said.stdout.endsWith("\n"), { name: "the handshake line" })
+      expect(said.stdout).toMatch(/\|grpc\|\|false\n$/)
+      child.kill("SIGTERM")
+      expect(await child.exited).toEqual({ code: 0, signal: null })
+    })
   })
 
   test("R-PL-3: a host made with hashicorp/go-plugin runs it with AutoMTLS, whose certificate is on P-521", async () => {
