@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs"
 import { fileURLToPath } from "node:url"
 import type { FunctionStatus } from "@fn/core"
-import { isAlive, until } from "@fn/testing"
+import { findRust, isAlive, until } from "@fn/testing"
 import { afterAll, beforeAll, describe, expect, jest, test } from "@jest/globals"
 import type { Msg } from "@nats-io/transport-node"
 import { StreamCall } from "../streaming/stream-caller.js"
@@ -36,6 +36,8 @@ esac
 const ready = canIsolate("functions of every kind under policy strict")
 const go = await buildGoPlugin()
 if (!go) console.warn("SKIPPED: needs go: isolated plugins in Go")
+const rust = await findRust()?.build(fixture("rust-everything"), "rust-everything")
+if (!rust) console.warn("SKIPPED: needs cargo: isolated plugins in Rust")
 const python: SystemPython | undefined = await copyPython("isolated plugins in Python")
 afterAll(async () => {
   await go?.remove()
@@ -44,7 +46,7 @@ afterAll(async () => {
 
 interface Kind {
   readonly name: string
-  readonly language: "js" | "go" | "python" | "shell"
+  readonly language: "js" | "go" | "python" | "rust" | "shell"
   /** Deploys version `1.0.${patch}`. */
   deploy(host: IsolatedHost, patch: number): Promise<void>
 }
@@ -68,6 +70,7 @@ function kindsFor(policy: "strict" | "dev"): Kind[] {
     kind("a-module", "js", "module", {}, "main.mjs", () => Buffer.from(MODULE)),
     kind("a-typescript-plugin", "js", "plugin", { entry: "main.mjs" }, "everything.mjs", () => bundle(everything)),
     ...(go ? [kind("a-go-plugin", "go", "plugin", { entry: "." }, "everything", () => readFileSync(go.path))] : []),
+    ...(rust ? [kind("a-rust-plugin", "rust", "plugin", { entry: "." }, "everything", () => readFileSync(rust))] : []),
     ...(python
       ? [
           kind("a-python-plugin", "python", "plugin", pythonOptions(python, policy), "everything.py", () =>
