@@ -22,7 +22,7 @@ const folder = fileURLToPath(new URL("../../../.fn/java", import.meta.url))
 /** As the builder starts functions: quick to start, small. */
 const OPTIONS = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xshare:auto", "-XX:-UsePerfData"]
 
-/** Java with the SDK and its packages; undefined where there is none. Tests that need it then say `SKIPPED: needs mvn: …`. */
+/** Java with the SDK and its packages; undefined where there is none. Tests that need it then say `SKIPPED: needs` {@link javaNeeds}. */
 export function findJava(): Java | undefined {
   const [java, javac, mvn] = ["java", "javac", "mvn"].map((name) => findOnPath(name))
   if (!java || !javac || !mvn || !existsSync(join(folder, "ready"))) return undefined
@@ -49,7 +49,7 @@ async function run(command: string, args: readonly string[], cwd: string, env: R
   if (code !== 0) throw new Error(`${command} ${args.join(" ")}: ${output.join("")}`)
 }
 
-/** The program that is missing for Java, for what tests say that skip. */
-export function javaNeeds(): "java" | "javac" | "mvn" {
-  return (["java", "javac"] as const).find((name) => findOnPath(name) === undefined) ?? "mvn"
+/** What is missing for Java, for what tests say that skip: a program, or the packages that `npm run setup` fetches. */
+export function javaNeeds(): string {
+  return ["java", "javac", "mvn"].find((name) => findOnPath(name) === undefined) ?? "grpc-java"
 }
