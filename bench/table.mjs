@@ -2,12 +2,12 @@
 
 const COLUMNS = [
   { title: "name", text: ({ name }) => name },
-  { title: "ratio", width: 8, right: true, text: ({ ratio }) => (ratio === null ? "–" : String(ratio)) },
-  { title: "range", width: 14, right: true, text: ({ range }) => (range ? `${range[0]}–${range[1]}` : "–") },
+  { title: "ratio", width: 9, right: true, text: ({ ratio }) => (ratio === null ? "–" : String(ratio)) },
+  { title: "range", width: 17, right: true, text: ({ range }) => (range ? `${range[0]}–${range[1]}` : "–") },
   { title: "goal", width: 8, right: true, text: ({ goal }) => goal ?? "–" },
   { title: "met", width: 6, right: true, text: ({ met }) => (met === null ? "–" : met ? "yes" : "NO") },
-  { title: "it", width: 16, right: true, text: ({ figure }) => formatFigure(figure) },
-  { title: "reference", width: 16, right: true, text: ({ referenceFigure }) => formatFigure(referenceFigure) },
+  { title: "it", width: 18, right: true, text: ({ figure }) => formatFigure(figure) },
+  { title: "reference", width: 18, right: true, text: ({ referenceFigure }) => formatFigure(referenceFigure) },
   { title: "p50 µs", width: 9, right: true, text: ({ p50us }) => String(p50us ?? "–") },
   { title: "p99 µs", width: 9, right: true, text: ({ p99us }) => String(p99us ?? "–") },
 ]

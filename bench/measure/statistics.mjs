@@ -1,6 +1,8 @@
-/** The value in the middle; of an even number the upper one. */
+/** The value in the middle; of an even number the mean of the two. */
 export function median(values) {
-  return quantile(values, 0.5)
+  const sorted = Float64Array.from(values).sort()
+  const middle = sorted.length >> 1
+  return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2
 }
 
 /** The value below which the share `q` of `values` lies. */

@@ -5,6 +5,7 @@ import { drawCurves } from "../curves-svg.mjs"
 import { loadOutcome, loadsOf } from "../measure/load-rows.mjs"
 import { keyOf } from "../measure/rounds.mjs"
 import { atLeast, atMost, rowOf } from "../measure/row.mjs"
+import { median } from "../measure/statistics.mjs"
 import { withResults } from "../report.mjs"
 import { runScenarios } from "../run.mjs"
 import { MORE_SCENARIOS, SCENARIOS } from "../scenarios/index.mjs"
@@ -71,6 +72,10 @@ test("a row whose replies were wrong, or whose reference's were, has failed: it 
     results.set(keyOf(loadsOf(LOADED)[at]), { load: loadsOf(LOADED)[at], samples: [], error: new Error("it answered something else") })
     expect(rowOf(LOADED, loadOutcome(LOADED, results))).toMatchObject({ ratio: null, met: null, failed: "it answered something else" })
   }
+})
+
+test("a median is the middle of an odd number of values, and between the two in the middle of an even one", () => {
+  expect([median([3, 1, 2]), median([4, 1, 3, 2]), median([7])]).toEqual([2, 2.5, 7])
 })
 
 test("goals are met at their very value and not beyond", () => {
