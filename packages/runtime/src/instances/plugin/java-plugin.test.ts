@@ -1,10 +1,11 @@
 /** PL-3: plugins written in Java with the Java SDK, over grpc-java. */
-import { FnError, INSTANCE_STREAM_WINDOW, type WireEvent } from "@fn/core"
+import { FnError } from "@fn/core"
 import type { FunctionDefinition } from "@fn/registry"
 import { findJava, type Java, javaNeeds, type TempDir, tempDir } from "@fn/testing"
-import { afterAll, afterEach, beforeAll, describe, expect, test } from "@jest/globals"
+import { afterAll, afterEach, beforeAll, expect, test } from "@jest/globals"
 import { pluginContract } from "../../../test/plugin/contract.js"
-import { dataOf, executionOf, failure, fixture, rememberingLogger, specOf, until } from "../../../test/plugin/support.js"
+import { streamContract } from "../../../test/plugin/stream-contract.js"
+import { dataOf, executionOf, failure, fixture, rememberingLogger, specOf } from "../../../test/plugin/support.js"
 import type { Instance } from "../instance.js"
 import { createPluginStarter } from "./plugin-starter.js"
 
@@ -23,15 +24,6 @@ async function startWith(
   const instance = await starter.start(specOf(command, { language: "java", ...overrides }, logger), new AbortController().signal)
   started.push(instance)
   return instance
-}
-
-/** A sink that takes no second event before it is released. */
-function slowSink(): { sink: { write(): Promise<void> }; release: () => void } {
-  let release: () => void = () => undefined
-  const taken = new Promise<void>((resolve) => {
-    release = resolve
-  })
-  return { sink: { write: () => taken }, release }
 }
 
 if (!java) {
@@ -69,52 +61,6 @@ if (!java) {
     expect(dataOf((await last)[0])).toBe("kept")
   })
 
-  describe.each([
-    ["a handler that emits", []],
-    ["an iterable", ["iterable"]],
-  ])("R-IV-5: %s", (_kind, args) => {
-    const ended = (invocationId: string): unknown =>
-      lines.find(({ message, fields }) => message === "ended" && fields.invocationId === invocationId)?.fields.asked
-
-    test("gives each event as it comes, and is asked for no more than are wanted", async () => {
-      const instance = await startWith(args, {}, "Streams")
-      const written: WireEvent[] = []
-      const { sink: held, release } = slowSink()
-      const sink = { write: (event: WireEvent) => (written.push(event) === 1 ? held.write() : undefined) }
-      const execution = executionOf("yields", 500, { sink })
-      const pending = instance.execute(execution)
-      await until(() => written.length === 1, { name: "the first event" })
-      // Another call is answered meanwhile: a stream that nobody reads holds up itself alone.
-      expect(await instance.execute(executionOf("yields", 3))).toHaveLength(3)
-      expect(written).toHaveLength(1)
-      expect(ended(execution.invocationId)).toBeUndefined()
-      release()
-      const rest = await pending
-      expect([...written, ...rest].map(dataOf)).toEqual(Array.from({ length: 500 }, (_, n) => n + 1))
-      expect(rest).toHaveLength(0)
-    })
-
-    test("whoever has enough ends it, within the window; so does its deadline", async () => {
-      const instance = await startWith(args, {}, "Streams")
-      const { sink, release } = slowSink()
-      const enough = executionOf("yields", 1_000_000, { sink })
-      const late = executionOf("yields", 1_000_000, { sink, deadline: Date.now() + 200 })
-      const failures = [enough, late].map((execution) => failure(instance.execute(execution)))
-      await instance.execute(executionOf("yields", 1))
-      enough.cancel?.(FnError.of("CANCELLED", "enough"))
-      await until(() => [enough, late].every(({ invocationId }) => ended(invocationId) !== undefined), { name: "both to end" })
-      release()
-      expect((await Promise.all(failures)).map(({ reason }) => reason)).toEqual(["CANCELLED", "FUNCTION_TIMEOUT"])
-      expect(ended(enough.invocationId)).toBeLessThanOrEqual(INSTANCE_STREAM_WINDOW)
-    })
-
-    test("fails after what it gave; without a stream all comes at the end", async () => {
-      const instance = await startWith(args, {}, "Streams")
-      const written: unknown[] = []
-      const sink = { write: (event: WireEvent) => void written.push(dataOf(event)) }
-      expect(await failure(instance.execute(executionOf("fails", 3, { sink })))).toMatchObject({ reason: "ENOUGH" })
-      expect(written).toEqual([1, 2, 3])
-      expect((await instance.execute(executionOf("yields", 200))).map(dataOf)).toHaveLength(200)
-    })
-  })
+  streamContract("a handler that emits", { start: () => startWith([], {}, "Streams"), lines })
+  streamContract("an iterable", { start: () => startWith(["iterable"], {}, "Streams"), lines })
 }
