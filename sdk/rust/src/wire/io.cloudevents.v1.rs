@@ -10,10 +10,7 @@ pub struct CloudEvent {
     #[prost(string, tag = "4")]
     pub r#type: ::prost::alloc::string::String,
     #[prost(map = "string, message", tag = "5")]
-    pub attributes: ::std::collections::HashMap<
-        ::prost::alloc::string::String,
-        cloud_event::CloudEventAttributeValue,
-    >,
+    pub attributes: ::std::collections::HashMap<::prost::alloc::string::String, cloud_event::CloudEventAttributeValue>,
     #[prost(oneof = "cloud_event::Data", tags = "6, 7, 8")]
     pub data: ::core::option::Option<cloud_event::Data>,
 }
@@ -21,10 +18,7 @@ pub struct CloudEvent {
 pub mod cloud_event {
     #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
     pub struct CloudEventAttributeValue {
-        #[prost(
-            oneof = "cloud_event_attribute_value::Attr",
-            tags = "1, 2, 3, 4, 5, 6, 7"
-        )]
+        #[prost(oneof = "cloud_event_attribute_value::Attr", tags = "1, 2, 3, 4, 5, 6, 7")]
         pub attr: ::core::option::Option<cloud_event_attribute_value::Attr>,
     }
     /// Nested message and enum types in `CloudEventAttributeValue`.

@@ -37,16 +37,14 @@ pub struct DescribeResponse {
     #[prost(uint32, tag = "13")]
     pub protocol_minor: u32,
     #[prost(map = "string, string", tag = "14")]
-    pub labels:
-        ::std::collections::HashMap<::prost::alloc::string::String, ::prost::alloc::string::String>,
+    pub labels: ::std::collections::HashMap<::prost::alloc::string::String, ::prost::alloc::string::String>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct InitializeRequest {
     #[prost(message, optional, tag = "1")]
     pub config: ::core::option::Option<::prost_types::Struct>,
     #[prost(map = "string, string", tag = "2")]
-    pub secrets:
-        ::std::collections::HashMap<::prost::alloc::string::String, ::prost::alloc::string::String>,
+    pub secrets: ::std::collections::HashMap<::prost::alloc::string::String, ::prost::alloc::string::String>,
     #[prost(string, tag = "3")]
     pub instance_id: ::prost::alloc::string::String,
     #[prost(enumeration = "LogLevel", tag = "4")]
@@ -54,8 +52,7 @@ pub struct InitializeRequest {
     #[prost(string, tag = "5")]
     pub work_dir: ::prost::alloc::string::String,
     #[prost(map = "string, string", tag = "6")]
-    pub host_metadata:
-        ::std::collections::HashMap<::prost::alloc::string::String, ::prost::alloc::string::String>,
+    pub host_metadata: ::std::collections::HashMap<::prost::alloc::string::String, ::prost::alloc::string::String>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct InitializeResponse {
@@ -112,8 +109,7 @@ pub struct CallContext {
     #[prost(uint32, tag = "2")]
     pub attempt: u32,
     #[prost(map = "string, string", tag = "3")]
-    pub metadata:
-        ::std::collections::HashMap<::prost::alloc::string::String, ::prost::alloc::string::String>,
+    pub metadata: ::std::collections::HashMap<::prost::alloc::string::String, ::prost::alloc::string::String>,
     #[prost(message, optional, tag = "4")]
     pub received_at: ::core::option::Option<::prost_types::Timestamp>,
 }
@@ -445,13 +441,7 @@ impl LogLevel {
 }
 /// Generated server implementations.
 pub mod function_server {
-    #![allow(
-        unused_variables,
-        dead_code,
-        missing_docs,
-        clippy::wildcard_imports,
-        clippy::let_unit_value
-    )]
+    #![allow(unused_variables, dead_code, missing_docs, clippy::wildcard_imports, clippy::let_unit_value)]
     use tonic::codegen::*;
     /// Generated trait containing gRPC methods that should be implemented for use with FunctionServer.
     #[async_trait]
@@ -469,9 +459,8 @@ pub mod function_server {
             request: tonic::Request<super::ExecuteRequest>,
         ) -> std::result::Result<tonic::Response<super::ExecuteResponse>, tonic::Status>;
         /// Server streaming response type for the ExecuteStream method.
-        type ExecuteStreamStream: tonic::codegen::tokio_stream::Stream<
-                Item = std::result::Result<super::PluginEnvelope, tonic::Status>,
-            > + std::marker::Send
+        type ExecuteStreamStream: tonic::codegen::tokio_stream::Stream<Item = std::result::Result<super::PluginEnvelope, tonic::Status>>
+            + std::marker::Send
             + 'static;
         async fn execute_stream(
             &self,
@@ -547,10 +536,7 @@ pub mod function_server {
         type Response = http::Response<tonic::body::Body>;
         type Error = std::convert::Infallible;
         type Future = BoxFuture<Self::Response, Self::Error>;
-        fn poll_ready(
-            &mut self,
-            _cx: &mut Context<'_>,
-        ) -> Poll<std::result::Result<(), Self::Error>> {
+        fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<std::result::Result<(), Self::Error>> {
             Poll::Ready(Ok(()))
         }
         fn call(&mut self, req: http::Request<B>) -> Self::Future {
@@ -561,13 +547,9 @@ pub mod function_server {
                     impl<T: Function> tonic::server::UnaryService<super::DescribeRequest> for DescribeSvc<T> {
                         type Response = super::DescribeResponse;
                         type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
-                        fn call(
-                            &mut self,
-                            request: tonic::Request<super::DescribeRequest>,
-                        ) -> Self::Future {
+                        fn call(&mut self, request: tonic::Request<super::DescribeRequest>) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut =
-                                async move { <T as Function>::describe(&inner, request).await };
+                            let fut = async move { <T as Function>::describe(&inner, request).await };
                             Box::pin(fut)
                         }
                     }
@@ -580,14 +562,8 @@ pub mod function_server {
                         let method = DescribeSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(
-                                accept_compression_encodings,
-                                send_compression_encodings,
-                            )
-                            .apply_max_message_size_config(
-                                max_decoding_message_size,
-                                max_encoding_message_size,
-                            );
+                            .apply_compression_config(accept_compression_encodings, send_compression_encodings)
+                            .apply_max_message_size_config(max_decoding_message_size, max_encoding_message_size);
                         let res = grpc.unary(method, req).await;
                         Ok(res)
                     };
@@ -599,13 +575,9 @@ pub mod function_server {
                     impl<T: Function> tonic::server::UnaryService<super::InitializeRequest> for InitializeSvc<T> {
                         type Response = super::InitializeResponse;
                         type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
-                        fn call(
-                            &mut self,
-                            request: tonic::Request<super::InitializeRequest>,
-                        ) -> Self::Future {
+                        fn call(&mut self, request: tonic::Request<super::InitializeRequest>) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut =
-                                async move { <T as Function>::initialize(&inner, request).await };
+                            let fut = async move { <T as Function>::initialize(&inner, request).await };
                             Box::pin(fut)
                         }
                     }
@@ -618,14 +590,8 @@ pub mod function_server {
                         let method = InitializeSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(
-                                accept_compression_encodings,
-                                send_compression_encodings,
-                            )
-                            .apply_max_message_size_config(
-                                max_decoding_message_size,
-                                max_encoding_message_size,
-                            );
+                            .apply_compression_config(accept_compression_encodings, send_compression_encodings)
+                            .apply_max_message_size_config(max_decoding_message_size, max_encoding_message_size);
                         let res = grpc.unary(method, req).await;
                         Ok(res)
                     };
@@ -637,13 +603,9 @@ pub mod function_server {
                     impl<T: Function> tonic::server::UnaryService<super::ExecuteRequest> for ExecuteSvc<T> {
                         type Response = super::ExecuteResponse;
                         type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
-                        fn call(
-                            &mut self,
-                            request: tonic::Request<super::ExecuteRequest>,
-                        ) -> Self::Future {
+                        fn call(&mut self, request: tonic::Request<super::ExecuteRequest>) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut =
-                                async move { <T as Function>::execute(&inner, request).await };
+                            let fut = async move { <T as Function>::execute(&inner, request).await };
                             Box::pin(fut)
                         }
                     }
@@ -656,14 +618,8 @@ pub mod function_server {
                         let method = ExecuteSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(
-                                accept_compression_encodings,
-                                send_compression_encodings,
-                            )
-                            .apply_max_message_size_config(
-                                max_decoding_message_size,
-                                max_encoding_message_size,
-                            );
+                            .apply_compression_config(accept_compression_encodings, send_compression_encodings)
+                            .apply_max_message_size_config(max_decoding_message_size, max_encoding_message_size);
                         let res = grpc.unary(method, req).await;
                         Ok(res)
                     };
@@ -675,16 +631,10 @@ pub mod function_server {
                     impl<T: Function> tonic::server::StreamingService<super::HostEnvelope> for ExecuteStreamSvc<T> {
                         type Response = super::PluginEnvelope;
                         type ResponseStream = T::ExecuteStreamStream;
-                        type Future =
-                            BoxFuture<tonic::Response<Self::ResponseStream>, tonic::Status>;
-                        fn call(
-                            &mut self,
-                            request: tonic::Request<tonic::Streaming<super::HostEnvelope>>,
-                        ) -> Self::Future {
+                        type Future = BoxFuture<tonic::Response<Self::ResponseStream>, tonic::Status>;
+                        fn call(&mut self, request: tonic::Request<tonic::Streaming<super::HostEnvelope>>) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as Function>::execute_stream(&inner, request).await
-                            };
+                            let fut = async move { <T as Function>::execute_stream(&inner, request).await };
                             Box::pin(fut)
                         }
                     }
@@ -697,14 +647,8 @@ pub mod function_server {
                         let method = ExecuteStreamSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(
-                                accept_compression_encodings,
-                                send_compression_encodings,
-                            )
-                            .apply_max_message_size_config(
-                                max_decoding_message_size,
-                                max_encoding_message_size,
-                            );
+                            .apply_compression_config(accept_compression_encodings, send_compression_encodings)
+                            .apply_max_message_size_config(max_decoding_message_size, max_encoding_message_size);
                         let res = grpc.streaming(method, req).await;
                         Ok(res)
                     };
@@ -716,13 +660,9 @@ pub mod function_server {
                     impl<T: Function> tonic::server::UnaryService<super::ShutdownRequest> for ShutdownSvc<T> {
                         type Response = super::ShutdownResponse;
                         type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
-                        fn call(
-                            &mut self,
-                            request: tonic::Request<super::ShutdownRequest>,
-                        ) -> Self::Future {
+                        fn call(&mut self, request: tonic::Request<super::ShutdownRequest>) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut =
-                                async move { <T as Function>::shutdown(&inner, request).await };
+                            let fut = async move { <T as Function>::shutdown(&inner, request).await };
                             Box::pin(fut)
                         }
                     }
@@ -735,14 +675,8 @@ pub mod function_server {
                         let method = ShutdownSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(
-                                accept_compression_encodings,
-                                send_compression_encodings,
-                            )
-                            .apply_max_message_size_config(
-                                max_decoding_message_size,
-                                max_encoding_message_size,
-                            );
+                            .apply_compression_config(accept_compression_encodings, send_compression_encodings)
+                            .apply_max_message_size_config(max_decoding_message_size, max_encoding_message_size);
                         let res = grpc.unary(method, req).await;
                         Ok(res)
                     };
@@ -751,14 +685,8 @@ pub mod function_server {
                 _ => Box::pin(async move {
                     let mut response = http::Response::new(tonic::body::Body::default());
                     let headers = response.headers_mut();
-                    headers.insert(
-                        tonic::Status::GRPC_STATUS,
-                        (tonic::Code::Unimplemented as i32).into(),
-                    );
-                    headers.insert(
-                        http::header::CONTENT_TYPE,
-                        tonic::metadata::GRPC_CONTENT_TYPE,
-                    );
+                    headers.insert(tonic::Status::GRPC_STATUS, (tonic::Code::Unimplemented as i32).into());
+                    headers.insert(http::header::CONTENT_TYPE, tonic::metadata::GRPC_CONTENT_TYPE);
                     Ok(response)
                 }),
             }
