@@ -136,7 +136,8 @@ describe("fn dev", () => {
     )
     expect(dev.log()).not.toContain("plain@1.0.0: its calls")
     expect(await call(dev, "plain", { n: 1 })).toMatchObject({ status: 200, body: { n: 1 } })
-    expect(await call(dev, "boxed")).toMatchObject({ status: 400, body: { reason: "ISOLATION_UNAVAILABLE" } })
+    const body = { reason: "NO_HOST", detail: expect.stringContaining("ISOLATION_UNAVAILABLE") }
+    expect(await call(dev, "boxed")).toMatchObject({ status: 503, body })
   })
 
   test("runs on a NATS that is there already, and leaves it running", async () => {

@@ -49,7 +49,10 @@ export const REASONS = {
   NATS_SERVER_EXITED: { code: "unavailable", todo: "Read the server's log; the message has its last lines." },
   NATS_AUTH: { code: "unauthenticated", todo: "Check the NATS credentials." },
   NATS_PERMISSION: { code: "permission_denied", todo: "Grant the subject to this NATS user." },
-  NO_HOST: { code: "unavailable", todo: "Start a runtime-service that can run this function (the message says why the others can not)." },
+  NO_HOST: {
+    code: "unavailable",
+    todo: "Start a runtime-service that can run this function. The message says why the others cannot; `fn doctor` on their machines says what they lack.",
+  },
   HOST_LOST: { code: "unavailable", todo: "Try again if the call may be repeated; the host died while it ran." },
   HOST_DRAINING: { code: "unavailable", todo: "Try again; another host will answer." },
   QUEUE_FULL: { code: "resource_exhausted", todo: "Try again later, or raise concurrency or instances." },

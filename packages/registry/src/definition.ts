@@ -180,6 +180,12 @@ export interface FunctionDefinition {
   deployedAt: string
 }
 
+/** What a version asks of the host that runs it: hosts that cannot keep it do not serve it. */
+export interface HostRequest extends Pick<FunctionDefinition, "isolation" | "memoryMb" | "cpu" | "cpuTimeMs" | "pids"> {
+  /** The version that asks. Older releases change the active version and know nothing of this: what another one asked means nothing. */
+  version: string
+}
+
 /** What every host and client keeps of every function, as stored under `f.{namespace}.{name}`; at most 2 KB. */
 export interface FunctionRecord {
   schema: 1
@@ -197,6 +203,8 @@ export interface FunctionRecord {
   metadata: Record<string, string>
   /** `queue.maxPending` of the active version, if it has one: callers check it, and they read no definitions. */
   maxPending?: number | undefined
+  /** What the active version asks of its host, if anything. Absent also when it is too long for a record: hosts then refuse calls instead. */
+  asks?: HostRequest | undefined
   /** ISO time of the last deploy. */
   deployedAt: string
   deployedBy: string
@@ -220,6 +228,14 @@ const storedHead = {
   deployedBy: z.string(),
 }
 
+const requestShape = {
+  memoryMb: z.int().min(1).optional(),
+  cpu: z.number().positive().optional(),
+  cpuTimeMs: z.int().min(1).optional(),
+  pids: z.int().min(1).optional(),
+  isolation: storedIsolationSchema.optional(),
+}
+
 /** A stored function record. Unknown fields are kept. */
 export const functionRecordSchema = z.looseObject({
   ...storedHead,
@@ -230,6 +246,7 @@ export const functionRecordSchema = z.looseObject({
   ),
   generation: z.int().min(1),
   maxPending: z.int().min(1).optional(),
+  asks: z.looseObject({ version: z.string(), ...requestShape }).optional(),
 })
 
 /** A stored definition. Unknown fields are kept. */
@@ -252,11 +269,7 @@ export const functionDefinitionSchema = z.looseObject({
   timeoutMs: z.int().min(1),
   concurrency: z.int().min(1),
   instances: z.looseObject({ min: z.int().min(0), max: z.int().min(1) }),
-  memoryMb: z.int().min(1).optional(),
-  cpu: z.number().positive().optional(),
-  cpuTimeMs: z.int().min(1).optional(),
-  pids: z.int().min(1).optional(),
-  isolation: storedIsolationSchema.optional(),
+  ...requestShape,
   retry: z
     .looseObject({
       attempts: z.int().min(1),

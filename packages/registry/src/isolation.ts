@@ -60,7 +60,12 @@ export const storedIsolationSchema = z.looseObject({
  * What a stored definition asks for.
  * @throws {FnError} failed_precondition ISOLATION_UNAVAILABLE for what this release does not understand
  */
-export function isolationRequest({ namespace, name, version, isolation }: FunctionDefinition): IsolationRequest {
+export function isolationRequest({
+  namespace,
+  name,
+  version,
+  isolation,
+}: Pick<FunctionDefinition, "namespace" | "name" | "version" | "isolation">): IsolationRequest {
   const parsed = isolationManifestSchema.safeParse(isolation ?? {})
   if (!parsed.success) {
     const settings = parsed.error.issues.map((issue) => ["isolation", ...issue.path].join("."))

@@ -1,7 +1,7 @@
 /** Reading and restoring typed entries of a RecordStore: what deploy.ts and store-registry.ts share. */
 import { compareVersions, FnError, type FunctionRef, formatRef, type Logger } from "@fn/core"
 import { decodeDefinition, decodeRecord, encodeDefinition } from "./codec.js"
-import type { FunctionDefinition, FunctionEntry, FunctionRecord } from "./definition.js"
+import type { FunctionDefinition, FunctionEntry, FunctionRecord, HostRequest } from "./definition.js"
 import { functionKey, parseVersionKey, versionKey, versionKeys } from "./keys.js"
 import type { RecordStore } from "./record-store.js"
 import type { ArtifactStore, DeployProgress, HostResult } from "./registry.js"
@@ -64,11 +64,21 @@ export async function restoreValue(records: RecordStore, key: string, value: Uin
 export function withActive<T extends Partial<FunctionRecord>>(
   record: T,
   definition: FunctionDefinition,
-): Omit<T, "maxPending"> & Pick<FunctionRecord, "activeVersion" | "runtime" | "metadata" | "maxPending"> {
-  const { maxPending: _before, ...kept } = record
+): Omit<T, "maxPending" | "asks"> & Pick<FunctionRecord, "activeVersion" | "runtime" | "metadata" | "maxPending" | "asks"> {
+  const { maxPending: _maxPending, asks: _asks, ...kept } = record
   const { version, runtime, metadata, queue } = definition
   const maxPending = queue?.maxPending === undefined ? {} : { maxPending: queue.maxPending }
-  return { ...kept, activeVersion: version, runtime, metadata, ...maxPending }
+  const asks = hostRequest(definition)
+  return { ...kept, activeVersion: version, runtime, metadata, ...maxPending, ...(asks ? { asks } : {}) }
+}
+
+/** A record has 2 KB for everything. */
+const MAX_REQUEST_BYTES = 1024
+
+function hostRequest({ version, isolation, memoryMb, cpu, cpuTimeMs, pids }: FunctionDefinition): HostRequest | undefined {
+  const asked = Object.entries({ isolation, memoryMb, cpu, cpuTimeMs, pids }).filter(([, value]) => value !== undefined)
+  const request = { version, ...Object.fromEntries(asked) }
+  return asked.length > 0 && JSON.stringify(request).length <= MAX_REQUEST_BYTES ? request : undefined
 }
 
 /** An error for a function that is not there. */

@@ -234,6 +234,22 @@ export function describeRegistryContract(name: string, open: () => Promise<Contr
       expect(isolationRequest(definition)).toEqual(isolation)
     })
 
+    test("R-PL-6: what the active version asks of its host is in the record, for hosts to judge, unless it is too long", async () => {
+      const asks = { memoryMb: 64, pids: 20, isolation: { level: "sandbox" as const, network: ["db.internal:5432"] } }
+      const first = manifest({ runtime: "plugin", version: "1.0.0", ...asks })
+      const { name } = first
+      const recorded = async (): Promise<unknown> => (await registry.getFunction(ref(first))).record.asks
+      await deploy(first)
+      expect(await recorded()).toEqual({ version: "1.0.0", ...asks })
+      await deploy(manifest({ name, runtime: "plugin", version: "2.0.0" }))
+      expect(await recorded()).toBeUndefined()
+      await registry.setActiveVersion(ref(first), "1.0.0")
+      expect(await recorded()).toEqual({ version: "1.0.0", ...asks })
+      const files = Array.from({ length: 32 }, (_, n) => ({ path: `/srv/${"x".repeat(60)}${n}` }))
+      await deploy(manifest({ name, runtime: "plugin", version: "3.0.0", isolation: { files } }))
+      expect(await recorded()).toBeUndefined()
+    })
+
     test("R-IV-7: retry policy and queue settings are stored, the active version's maxPending in the record too", async () => {
       const wanted = manifest({
         version: "1.0.0",

@@ -48,6 +48,7 @@ import { createModuleStarter } from "./instances/module/module-starter.js"
 import { createPluginStarter } from "./instances/plugin/plugin-starter.js"
 import { InstancePool } from "./instances/pool.js"
 import { createWasmStarter } from "./instances/wasm/wasm-starter.js"
+import { askingOf } from "./isolation/demand.js"
 import { FunctionLauncher } from "./isolation/launcher.js"
 import { DEFAULT_LIMITS, type RuntimeLimits, type RuntimeOptions } from "./options.js"
 import { HandOverDesk } from "./overflow/hand-over-desk.js"
@@ -182,6 +183,7 @@ export class RuntimeService implements AsyncDisposable {
     this.#catalog = new Catalog({
       registry: options.registry,
       refusal: (record) => this.#refusal(record),
+      untilKnown: (record) => (record.runtime === "builtin" ? undefined : this.#launcher.untilKnown(askingOf(record))),
       onServe: (fn) => this.#serve(fn),
       onUpdate: (fn, before) => this.#update(fn, before),
       onUnserve: (fn) => this.#unserve(fn),
@@ -397,8 +399,9 @@ export class RuntimeService implements AsyncDisposable {
     if (record.runtime !== "builtin" && this.#isolationProblem) return this.#isolationProblem
     if (!this.#starters.has(record.runtime))
       return FnError.of("RUNTIME_UNSUPPORTED", `this host does not run functions of kind ${record.runtime}`)
+    if (record.runtime !== "builtin") return this.#launcher.refusal(askingOf(record))
     const key = `${record.namespace}/${record.name}`
-    if (record.runtime !== "builtin" || this.#builtins.has(key)) return undefined
+    if (this.#builtins.has(key)) return undefined
     return FnError.of("BUILTIN_NOT_REGISTERED", `this host has no builtin ${key}`)
   }
 

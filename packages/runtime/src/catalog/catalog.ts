@@ -12,6 +12,8 @@ export interface CatalogOptions {
   readonly registry: Registry
   /** Why this host cannot run the function; undefined when it can. */
   readonly refusal: (record: FunctionRecord) => FnError | undefined
+  /** Resolves once {@link refusal} knows what to say of it; undefined if it knows. */
+  readonly untilKnown: (record: FunctionRecord) => Promise<unknown> | undefined
   /** The function is served from now on. */
   readonly onServe: (fn: HostedFunction) => void
   /** Its record changed; `before` is what it was. */
@@ -94,6 +96,8 @@ export class Catalog {
     if (change.problem) this.problems.set(change.key, change.problem)
     else this.problems.delete(change.key)
     if (change.namespace === "" || change.revision <= this.revision(key)) return
+    const unknown = change.record && this.#options.untilKnown(change.record)
+    if (unknown) return void unknown.then(() => this.apply(change))
     this.#revisions.set(key, change.revision)
     this.#reconcile(key, change)
     this.#wake(key, change.revision)

@@ -1,8 +1,14 @@
 /** From what a definition asks for, and what the host's policy says of it, to what its processes are held to. */
 import { FnError } from "@fn/core"
 import type { FileGrant, Level, Limits, Network } from "@fn/isolation"
-import { type FileRequest, type FunctionDefinition, isolationRequest, type NetworkRequest } from "@fn/registry"
+import { type FileRequest, type FunctionDefinition, type FunctionRecord, isolationRequest, type NetworkRequest } from "@fn/registry"
 import type { IsolationPolicy } from "./policy.js"
+
+/** What is known of a version that is to be run here. */
+export type Asking = Pick<
+  FunctionDefinition,
+  "namespace" | "name" | "version" | "runtime" | "isolation" | "memoryMb" | "cpu" | "cpuTimeMs" | "pids"
+>
 
 /** What the processes of a version are held to. */
 export interface Demand {
@@ -14,6 +20,11 @@ export interface Demand {
   readonly files: readonly FileGrant[]
   /** The same for versions whose processes may stand in for each other. */
   readonly key: string
+}
+
+/** What a record says of its active version. */
+export function askingOf({ namespace, name, runtime, activeVersion, asks }: FunctionRecord): Asking {
+  return { namespace, name, runtime, ...(asks?.version === activeVersion ? asks : {}), version: activeVersion }
 }
 
 const MIB = 1024 * 1024
@@ -35,7 +46,7 @@ export function strictDefaults(): Pick<Demand, "limits" | "network"> {
  * What `definition` is held to under `policy`.
  * @throws {FnError} failed_precondition ISOLATION_UNAVAILABLE for what the operator does not allow
  */
-export function demandOf(definition: FunctionDefinition, policy: IsolationPolicy): Demand {
+export function demandOf(definition: Asking, policy: IsolationPolicy): Demand {
   const request = isolationRequest(definition)
   const { runtime, cpu, cpuTimeMs, pids, memoryMb } = definition
   const restricted = request.files.length > 0 || (request.network !== undefined && request.network !== "full")
@@ -68,7 +79,7 @@ function levelOf(asked: string | undefined, policy: IsolationPolicy, restricted:
   return "process"
 }
 
-function limitsOf({ runtime, memoryMb, cpu, cpuTimeMs, pids }: FunctionDefinition, policy: IsolationPolicy): Limits {
+function limitsOf({ runtime, memoryMb, cpu, cpuTimeMs, pids }: Asking, policy: IsolationPolicy): Limits {
   const strict = policy.name === "strict"
   const memory = memoryMb ?? (strict ? DEFAULT_MEMORY_MB : undefined)
   const count = pids ?? (strict ? DEFAULT_PIDS : undefined)
@@ -104,7 +115,7 @@ function problemsOf(
   ]
 }
 
-function refuse({ namespace, name, version }: FunctionDefinition, problems: readonly string[]): void {
+function refuse({ namespace, name, version }: Asking, problems: readonly string[]): void {
   if (problems.length === 0) return
   throw FnError.of("ISOLATION_UNAVAILABLE", `this host refuses what ${namespace}/${name}@${version} asks for: ${problems.join("; ")}`, {
     details: { settings: problems.map((problem) => problem.slice(0, problem.indexOf(":"))) },

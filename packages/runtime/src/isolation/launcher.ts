@@ -9,8 +9,7 @@ import { basename } from "node:path"
 import { FnError, type Logger, noopLogger } from "@fn/core"
 import { type FileGrant, type IsolatedProcess, type Isolation, type IsolationReport, type SystemView, startIsolation } from "@fn/isolation"
 import { type Child, spawnChild } from "@fn/process"
-import type { FunctionDefinition } from "@fn/registry"
-import { type Demand, demandOf, strictDefaults } from "./demand.js"
+import { type Asking, type Demand, demandOf, strictDefaults } from "./demand.js"
 import { type IsolationPolicy, type IsolationSettings, policyOf } from "./policy.js"
 
 /** A file of the host as a child has it. */
@@ -46,6 +45,8 @@ export class FunctionLauncher {
   /** Classes of processes of which was said that they are held softly. */
   readonly #told = new Set<string>()
   #isolation: Promise<Isolation> | undefined
+  /** What it started as, or why it did not. */
+  #known: Isolation | FnError | undefined
   #closed = false
 
   constructor(settings: IsolationSettings = {}, logger: Logger = noopLogger) {
@@ -56,10 +57,37 @@ export class FunctionLauncher {
 
   /** Why this machine cannot run even a function that asks for nothing; undefined if it can. */
   async problem(): Promise<FnError | undefined> {
-    if (this.policy.name === "dev" || this.policy.allowProcess) return undefined
+    if (this.policy.name === "dev") return undefined
     try {
       const { limits, network } = strictDefaults()
       ;(await this.#started()).check({ level: "sandbox", command: "/", limits, network, acceptSoft: this.policy.acceptSoft })
+      return undefined
+    } catch (thrown) {
+      // Functions that ask for level `process` can be run all the same; of the others refusal() says why not.
+      return this.policy.allowProcess ? undefined : FnError.from(thrown)
+    }
+  }
+
+  /** Resolves once it is known what this machine can enforce, if that matters for what is asked; undefined if it does not, or is known. */
+  untilKnown(asking: Asking): Promise<unknown> | undefined {
+    if (this.#known || this.#closed || this.#demandOf(asking)?.plain !== false) return undefined
+    return this.#started().catch(() => undefined) // refusal() says why
+  }
+
+  /** Why this host does not run what asks so, as far as it is known; undefined if it does. */
+  refusal(asking: Asking): FnError | undefined {
+    try {
+      const { plain, level, limits, network, files } = this.demandOf(asking)
+      if (plain || !this.#known) return undefined
+      if (FnError.is(this.#known)) return this.#known
+      this.#known.check({
+        level,
+        command: "/",
+        limits,
+        network,
+        files: level === "sandbox" ? files : [],
+        acceptSoft: this.policy.acceptSoft,
+      })
       return undefined
     } catch (thrown) {
       return FnError.from(thrown)
@@ -67,7 +95,7 @@ export class FunctionLauncher {
   }
 
   /** What the processes of a version are held to. @throws {FnError} ISOLATION_UNAVAILABLE for what the operator does not allow */
-  demandOf(definition: FunctionDefinition): Demand {
+  demandOf(definition: Asking): Demand {
     return demandOf(definition, this.policy)
   }
 
@@ -129,10 +157,37 @@ export class FunctionLauncher {
     await isolation?.close()
   }
 
+  #demandOf(asking: Asking): Demand | undefined {
+    try {
+      return this.demandOf(asking)
+    } catch {
+      return undefined // refused whatever this machine can enforce: refusal() says why
+    }
+  }
+
   #started(): Promise<Isolation> {
     if (this.#closed) return Promise.reject(FnError.of("HOST_DRAINING", "this host is shutting down"))
-    this.#isolation ??= startIsolation(this.#settings)
+    this.#isolation ??= this.#start()
     return this.#isolation
+  }
+
+  async #start(): Promise<Isolation> {
+    const {
+      policy: _policy,
+      allowProcess: _process,
+      allowFullNetwork: _network,
+      allowFiles: _files,
+      acceptSoft: _soft,
+      ...options
+    } = this.#settings
+    try {
+      const isolation = await startIsolation(options)
+      this.#known = isolation
+      return isolation
+    } catch (thrown) {
+      this.#known = FnError.from(thrown)
+      throw thrown
+    }
   }
 }
 

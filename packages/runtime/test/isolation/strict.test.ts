@@ -195,11 +195,36 @@ describe("R-PL-6: what a strict host grants", () => {
     if (!ready) return
     const name = `refused${what.replaceAll(/\W/g, "")}`
     await host.module(name, "return 1", manifest)
-    const reply = await host.call(name)
+    expect(host.runtime.status().functions).toContainEqual(
+      expect.objectContaining({
+        function: `default/${name}`,
+        served: false,
+        error: expect.objectContaining({ reason: "ISOLATION_UNAVAILABLE", message: expect.stringContaining(named) }),
+      }),
+    )
+    await expect(host.call(name, {}, 2_000)).rejects.toMatchObject({ message: expect.stringMatching(/no responders/i) })
+  })
+
+  test("what is too much for a record is refused when it is called", async () => {
+    if (!ready) return
+    const files = Array.from({ length: 20 }, (_, n) => ({ path: `/etc/${"x".repeat(60)}${n}` }))
+    await host.module("longlist", "return 1", { isolation: { files } })
+    const reply = await host.call("longlist")
     expect([failure(reply), header(reply, "Nats-Service-Error")]).toEqual([
       "failed_precondition ISOLATION_UNAVAILABLE",
-      expect.stringContaining(named),
+      expect.stringContaining("isolation.files"),
     ])
+  })
+
+  test("a version that asks for less takes the place of one that was refused, and the other way round", async () => {
+    if (!ready) return
+    const served = (): boolean | undefined => host.runtime.status().functions.find((fn) => fn.function === "default/changing")?.served
+    await host.module("changing", "return 1", { version: "1.0.0" })
+    await host.module("changing", "return 2", { version: "2.0.0", isolation: { level: "process" } })
+    await until(() => served() === false, { name: "the new version to be refused" })
+    await host.module("changing", "return 3", { version: "3.0.0" })
+    await until(() => served() === true, { name: "the newest version to be served" })
+    expect((await host.call("changing")).string()).toBe("3")
   })
 
   test("level process and the full network where its operator allows them", async () => {

@@ -7,7 +7,7 @@ import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { findOnPath } from "@fn/process"
 import type { FunctionManifest } from "@fn/registry"
-import { findJava, findPython, javaNeeds, tempDir } from "@fn/testing"
+import { findJava, findPython, javaNeeds, tempDir, until } from "@fn/testing"
 import type { Msg } from "@nats-io/transport-node"
 import { build } from "esbuild"
 import type { RuntimeOptions } from "../../src/index.js"
@@ -39,6 +39,11 @@ export interface IsolatedHost extends TestHost {
 export async function startIsolatedHost(options: Partial<RuntimeOptions> = {}): Promise<IsolatedHost> {
   const host = await startTestHost({ isolation: { policy: "strict" }, ...options })
   const languages = new Map<string, string>()
+  /** A host that does not know yet what its machine can enforce takes its time over the first function that asks. */
+  const judged = async (name: string): Promise<void> =>
+    void (await until(() => host.runtime.status().functions.some((fn) => fn.function === `default/${name}`), {
+      name: `${name} to be known`,
+    }))
   return {
     ...host,
     module: async (name, body, manifest = {}) => {
@@ -48,11 +53,13 @@ export async function startIsolatedHost(options: Partial<RuntimeOptions> = {}): 
         `export default async (event) => ({ type: "answer", data: await (async () => { ${body} })() })`,
         manifest,
       )
+      await judged(name)
     },
     plugin: async (name, body, manifest = {}) => {
       languages.set(name, "js")
       const artifact = await bundlePlugin(body)
       await host.deploy({ name, language: "js", runtime: "plugin", entry: "main.js", ...manifest }, { artifact, fileName: `${name}.mjs` })
+      await judged(name)
     },
     script: async (name, script, manifest = {}) => {
       languages.set(name, "shell")
@@ -60,6 +67,7 @@ export async function startIsolatedHost(options: Partial<RuntimeOptions> = {}): 
         { name, language: "shell", runtime: "command", entry: `${name}.sh`, ...manifest },
         { artifact: Buffer.from(`#!/bin/sh\n${script}\n`), fileName: `${name}.sh` },
       )
+      await judged(name)
     },
     call: (name, payload = {}, timeoutMs = 30_000) =>
       host.request(
