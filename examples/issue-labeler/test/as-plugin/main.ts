@@ -1,0 +1,4 @@
+import { servePlugin } from "@fn/plugin-sdk"
+import issueLabeler from "../../src/index.js"
+
+await servePlugin(issueLabeler)

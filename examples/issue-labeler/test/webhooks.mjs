@@ -1,0 +1,36 @@
+/** What GitHub sends: the payloads of its documentation, and more of the same made of them; for all functions that label issues. */
+import { createRequire } from "node:module"
+
+/** @typedef {{ title: string, body?: string | null }} Item */
+/**
+ * @typedef {object} Payload
+ * @property {string} action
+ * @property {Item} [issue]
+ * @property {Item} [pull_request]
+ * @property {{ body?: string }} [comment]
+ * @property {{ message: string }[]} [commits]
+ */
+/** A webhook as an event. @typedef {{ type: string, payload: Payload }} Hook */
+
+/** @type {{ name: string, examples: Payload[] }[]} */
+const examples = createRequire(import.meta.url)("@octokit/webhooks-examples")
+const hooks = examples
+  .filter(({ name }) => name === "issues" || name === "pull_request")
+  .flatMap(({ name, examples }) => examples.map((payload) => ({ type: `com.github.${name}.${payload.action}`, payload })))
+/** What people wrote in any payload there is. */
+const texts = [...new Set(examples.flatMap(({ examples }) => examples.flatMap(textsOf)))]
+
+/** Each payload as it was published, then with the titles and texts of others. @param {number} index @returns {Hook} */
+export function hookAt(index) {
+  const { type, payload } = /** @type {Hook} */ (hooks[index % hooks.length])
+  if (index < hooks.length) return { type, payload }
+  const field = payload.pull_request ? "pull_request" : "issue"
+  const words = { title: texts[index % texts.length], body: texts[(index * 7) % texts.length] }
+  return { type, payload: { ...payload, [field]: { ...payload[field], ...words } } }
+}
+
+/** @param {Payload} payload */
+function textsOf({ issue, pull_request, comment, commits }) {
+  const messages = (commits ?? []).map(({ message }) => message)
+  return [issue?.title, issue?.body, pull_request?.title, pull_request?.body, comment?.body, ...messages].flatMap((text) => text ?? [])
+}
