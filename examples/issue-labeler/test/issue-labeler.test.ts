@@ -9,7 +9,8 @@ import { labelsLikeTypeScript } from "./contract.js"
 jest.setTimeout(180_000)
 
 const folder = (path: string): string => fileURLToPath(new URL(path, import.meta.url))
-const program = join(dirname(createRequire(import.meta.url).resolve("@fn/cli/package.json")), "dist/main.js")
+const require = createRequire(import.meta.url)
+const program = join(dirname(require.resolve("@fn/cli/package.json")), "dist/main.js")
 let fn: FnDev
 let client: Client
 
