@@ -51,7 +51,7 @@ export async function run({ scale, log }) {
       const { differences, labels } = await compareLabels(reference, label, { events, atOnce: AT_ONCE, config: { without: [] } })
       for (const difference of differences.slice(0, 3)) log(`${name}: ${JSON.stringify(difference)}`)
       tally.check(`${name}: answers that differ`, differences.length)
-      // Else the comparison would be worth little: most rules had their say.
+      // Else the comparison would be worth little: several rules had their say.
       tally.check(`${name}: labels that were given`, labels.size, (count) => count > 4)
       tally.figure(`${name}: call, ms, p50 and p99`, `${quantile(callMs, 0.5)} ${quantile(callMs, 0.99)}`)
     }

@@ -17,7 +17,7 @@ import { hookAt } from "./webhooks.mjs"
  */
 
 /**
- * Sends real webhooks to both. The labels they were given tell whether the comparison is worth something: most rules should have had their say.
+ * Sends real webhooks to both. The labels that were given tell whether the comparison is worth something: several rules should have had their say.
  * @param {import("@fn/plugin-sdk").FunctionModule} reference
  * @param {(hook: Hook) => Promise<readonly Answer[]>} label
  * @param {CompareOptions} options

@@ -1,15 +1,7 @@
 /** What GitHub sends: the payloads of its documentation, and more of the same made of them; for all functions that label issues. */
 import { createRequire } from "node:module"
 
-/** @typedef {{ title: string, body?: string | null }} Item */
-/**
- * @typedef {object} Payload
- * @property {string} action
- * @property {Item} [issue]
- * @property {Item} [pull_request]
- * @property {{ body?: string }} [comment]
- * @property {{ message: string }[]} [commits]
- */
+/** @typedef {{ action: string, issue?: object, pull_request?: object }} Payload */
 /** A webhook as an event. @typedef {{ type: string, payload: Payload }} Hook */
 
 /** @type {{ name: string, examples: Payload[] }[]} */
@@ -17,7 +9,9 @@ const examples = createRequire(import.meta.url)("@octokit/webhooks-examples")
 const hooks = examples
   .filter(({ name }) => name === "issues" || name === "pull_request")
   .flatMap(({ name, examples }) => examples.map((payload) => ({ type: `com.github.${name}.${payload.action}`, payload })))
-/** What people wrote in any payload there is. */
+/** Fields that hold what people wrote. */
+const WRITTEN = new Set(["body", "description", "message", "summary", "title"])
+/** What they wrote in any payload there is. */
 const texts = [...new Set(examples.flatMap(({ examples }) => examples.flatMap(textsOf)))]
 
 /** Each payload as it was published, then with the titles and texts of others. @param {number} index @returns {Hook} */
@@ -29,8 +23,8 @@ export function hookAt(index) {
   return { type, payload: { ...payload, [field]: { ...payload[field], ...words } } }
 }
 
-/** @param {Payload} payload */
-function textsOf({ issue, pull_request, comment, commits }) {
-  const messages = (commits ?? []).map(({ message }) => message)
-  return [issue?.title, issue?.body, pull_request?.title, pull_request?.body, comment?.body, ...messages].flatMap((text) => text ?? [])
+/** What people wrote, wherever it is. @param {unknown} value @returns {string[]} */
+function textsOf(value) {
+  if (typeof value !== "object" || value === null) return []
+  return Object.entries(value).flatMap(([key, part]) => (typeof part === "string" ? (WRITTEN.has(key) ? [part] : []) : textsOf(part)))
 }
