@@ -9,6 +9,8 @@ export const CLAIM_CHECK_BYTES = 262_144
 export const MAX_PAYLOAD_BYTES = 67_108_864
 /** Small enough not to hold up the messages that share the connection. */
 const CHUNK_BYTES = 131_072
+/** Chunks on their way at once. */
+const WINDOW = 8
 /** Room for the headers of a chunk where the server takes only small messages. */
 const HEADER_BYTES = 512
 
@@ -34,7 +36,7 @@ export class Payloads {
     await this.#untilThere()
     const { nc, inbox, names, jsDomain } = this.#access
     const chunkBytes = Math.min(CHUNK_BYTES, (nc.info?.max_payload ?? CHUNK_BYTES + HEADER_BYTES) - HEADER_BYTES)
-    await writeObject(inbox, { bucket: names.payloads, name }, [data], { chunkBytes, jsDomain })
+    await writeObject(inbox, { bucket: names.payloads, name }, [data], { chunkBytes, jsDomain, window: WINDOW })
   }
 
   /**

@@ -38,6 +38,7 @@ export async function deploy(parts: RegistryParts, input: FunctionManifest, opti
   const manifest = parseManifest(input)
   refuseUnsupported(manifest)
   const progress = options.onProgress ?? (() => undefined)
+  const served = options.awaitServed === false ? undefined : parts.awaitServed?.()
   const draft = draftDefinition(manifest, {
     artifact: await artifactInfo(manifest, options),
     sourceDigest: options.sourceDigest,
@@ -47,17 +48,14 @@ export async function deploy(parts: RegistryParts, input: FunctionManifest, opti
   const committed = await commitDraft(parts, draft, manifest.version, options, progress)
   const { namespace, name, version } = committed.plan.definition
   const ref = { namespace, name, version }
-  const served =
-    options.awaitServed !== false && parts.awaitServed
-      ? await parts.awaitServed(ref, committed.revision, progress)
-      : { hosts: [], warnings: [] }
+  const { hosts, warnings } = (await served?.(ref, committed.revision, progress)) ?? { hosts: [], warnings: [] }
   return {
     ref,
     revision: committed.revision,
     ...(draft.artifact ? { digest: draft.artifact.digest } : {}),
     unchanged: committed.unchanged,
-    warnings: [...committed.plan.warnings, ...served.warnings],
-    hosts: served.hosts,
+    warnings: [...committed.plan.warnings, ...warnings],
+    hosts,
   }
 }
 

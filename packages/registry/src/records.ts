@@ -17,8 +17,11 @@ export interface RegistryParts {
   onClosed?(): void
 }
 
-/** Waits until every live host serves `revision` of a function, or said why not, or the time is up. Never rejects. */
-export type AwaitServed = (
+/**
+ * Looks for the live hosts, which takes its time: meanwhile the caller has other things to do. What it gives waits until each of them serves
+ * `revision` of a function, or said why not, or the time is up; it never rejects.
+ */
+export type AwaitServed = () => (
   ref: FunctionRef,
   revision: number,
   onProgress: (progress: DeployProgress) => void,

@@ -6,6 +6,7 @@ import { Objm, setSha256Backend } from "@nats-io/obj"
 import { serverBinaries, startFixture } from "../../test/support.js"
 import { ReplyInbox } from "../inbox/reply-inbox.js"
 import { deleteObject, findObject, readObject, type StoredObject, writeObject } from "./object.js"
+import { findMessage } from "./stored-message.js"
 
 const SERVERS = await serverBinaries("objects")
 const CHUNK_BYTES = 1_000
@@ -131,6 +132,52 @@ describe.each(SERVERS)("objects on $server", ({ binary }) => {
     const half = writeObject(inbox, { bucket: BUCKET, name: "half" }, failing(), { chunkBytes: CHUNK_BYTES })
     await expect(half).rejects.toMatchObject({ message: "the disk is gone" })
     expect([await findObject(inbox, BUCKET, "half"), await messages()]).toEqual([undefined, 0])
+  })
+
+  test("written with a window are the same, and a server that restarts meanwhile has them once", async () => {
+    await using fixture = await startFixture({ binary })
+    const nc = await fixture.connect()
+    await new Objm(nc).create(BUCKET, { storage: "file" })
+    using inbox = new ReplyInbox(nc)
+    const parts = Array.from({ length: 60 }, () => randomBytes(CHUNK_BYTES))
+    const sha256 = createHash("sha256").update(Buffer.concat(parts)).digest("base64url")
+    let reads = 0
+    const source = {
+      async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array> {
+        reads++
+        for (const [index, part] of parts.entries()) {
+          if (reads === 1 && index === 30) await fixture.restart()
+          yield part
+        }
+      },
+    }
+    const stored: number[] = []
+    const options = { chunkBytes: CHUNK_BYTES, window: 8, timeoutMs: 20_000, onStored: (bytes: number) => stored.push(bytes) }
+    const object = await writeObject(inbox, { bucket: BUCKET, name: "quick" }, source, options)
+    expect([reads, object.chunks, object.digest, stored.at(-1)]).toEqual([2, 60, `SHA-256=${sha256}=`, 60 * CHUNK_BYTES])
+    expect(Buffer.concat(parts).equals(await read(inbox, "quick"))).toBe(true)
+    const { streams } = await jetstreamManager(nc)
+    expect((await streams.info(`OBJ_${BUCKET}`)).state.messages).toBe(61)
+  }, 30_000)
+
+  test("are not written over what they do not replace, nor under a digest that is another's, and leave nothing of what they replaced", async () => {
+    await using opened = await openBucket()
+    const { inbox, messages } = opened
+    const target = { bucket: BUCKET, name: "versioned" }
+    const how = { chunkBytes: CHUNK_BYTES, window: 4 }
+    const first = await writeObject(inbox, target, [randomBytes(3 * CHUNK_BYTES)], { ...how, replacing: { seq: 0 } })
+    await expect(writeObject(inbox, target, [randomBytes(10)], { ...how, replacing: { seq: 0 } })).rejects.toMatchObject({
+      reason: "STALE_REVISION",
+    })
+    await expect(
+      writeObject(inbox, target, [randomBytes(10)], { ...how, expectedSha256: createHash("sha256").digest("base64url") }),
+    ).rejects.toMatchObject({ reason: "DIGEST_MISMATCH" })
+    expect(await messages()).toBe(4)
+    const meta = await findMessage(inbox, `OBJ_${BUCKET}`, { lastOf: `$O.${BUCKET}.M.${btoa("versioned")}` })
+    const second = randomBytes(2 * CHUNK_BYTES)
+    const replacing = { seq: meta?.seq as number, nuid: first.nuid }
+    await writeObject(inbox, target, [second], { ...how, replacing, sha256: createHash("sha256").update(second).digest("base64url") })
+    expect([await messages(), second.equals(await read(inbox, "versioned"))]).toEqual([3, true])
   })
 
   test("are stored once however often a restart of the server makes their messages repeat", async () => {

@@ -7,7 +7,7 @@
 import { createHash } from "node:crypto"
 import { FnError, headerLine, newId } from "@fn/core"
 import type { ReplyInbox } from "../inbox/reply-inbox.js"
-import { publishAcked } from "./publish.js"
+import { mayBeRepeated, publishAcked } from "./publish.js"
 import { requestApi } from "./request.js"
 import { findMessage, type MessageQuery, type ReadOptions, type StoredMessage } from "./stored-message.js"
 
@@ -30,6 +30,19 @@ export interface WriteOptions {
   readonly chunkBytes: number
   /** For each message, repeats included, ms. Default 10 000. */
   readonly timeoutMs?: number
+  /**
+   * Chunks on their way at once, default 1. More of them are several times as fast, and need a source that can be read from its beginning again: a
+   * chunk that was lost is not sent behind those that came after it; everything is, one by one.
+   */
+  readonly window?: number
+  /** SHA-256 of all bytes in base64url without padding, where it is known. Default: it is computed on the way. */
+  readonly sha256?: string | undefined
+  /** What it must turn out to be, in the same form: else nothing is written, DIGEST_MISMATCH. */
+  readonly expectedSha256?: string | undefined
+  /** What the name stands for now: written only if that is still so, and its chunks are removed then. Default: whatever is there. */
+  readonly replacing?: { readonly seq: number; readonly nuid?: string | undefined }
+  /** Told after each acknowledged chunk how many bytes are stored. */
+  readonly onStored?: (bytes: number) => void
   readonly signal?: AbortSignal | undefined
 }
 
@@ -105,8 +118,8 @@ async function* chunksOf(inbox: ReplyInbox, object: StoredObject, options: ReadO
 
 /**
  * Writes an object. A name is written once: a reader of one that is overwritten finds its chunks gone.
- * @throws {FnError} STORAGE_FULL, PAYLOAD_TOO_LARGE, JETSTREAM_UNAVAILABLE, DISCONNECTED, DEADLINE_EXCEEDED, CANCELLED; what it had written
- *   is removed then, if that may be done, and else goes with the bucket's age
+ * @throws {FnError} STORAGE_FULL, PAYLOAD_TOO_LARGE, JETSTREAM_UNAVAILABLE, DISCONNECTED, DEADLINE_EXCEEDED, CANCELLED, DIGEST_MISMATCH,
+ *   STALE_REVISION (the name stands for something else than what is to be replaced); what it had written is removed then, if that may be done, and else goes with the bucket's age
  */
 export async function writeObject(
   inbox: ReplyInbox,
@@ -114,14 +127,35 @@ export async function writeObject(
   source: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
   options: WriteOptions,
 ): Promise<StoredObject> {
-  const { bucket, name } = target
+  const { window = 1, replacing } = options
+  const object = await write(inbox, target, source, options, window).catch((thrown: unknown) => {
+    if (window === 1 || !mayBeRepeated(FnError.from(thrown))) throw thrown
+    return write(inbox, target, source, options, 1)
+  })
+  // Nobody finds them any more: what cannot be removed costs room and nothing else.
+  if (replacing?.nuid) await purge(inbox, target.bucket, chunkSubject(target.bucket, replacing.nuid), options).catch(() => undefined)
+  return object
+}
+
+async function write(
+  inbox: ReplyInbox,
+  { bucket, name }: { readonly bucket: string; readonly name: string },
+  source: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
+  options: WriteOptions,
+  window: number,
+): Promise<StoredObject> {
   const nuid = newId()
+  const { replacing } = options
   try {
-    const written = await writeChunks(inbox, chunkSubject(bucket, nuid), source, options)
+    const written = await writeChunks(inbox, chunkSubject(bucket, nuid), source, options, window)
+    const { expectedSha256 } = options
+    if (expectedSha256 !== undefined && written.digest !== `${DIGEST}${expectedSha256}=`)
+      throw FnError.of("DIGEST_MISMATCH", `the bytes of object ${name} are not those that were announced`)
+    const expected = replacing ? headerLine("Nats-Expected-Last-Subject-Sequence", replacing.seq) : ""
     const meta = { name, bucket, nuid, ...written, mtime: new Date().toISOString(), options: { max_chunk_size: options.chunkBytes } }
     await publishAcked(inbox, metaSubject(bucket, name), {
       ...published(options),
-      lines: headerLine("Nats-Rollup", "sub") + headerLine("Nats-Msg-Id", `${nuid}:meta`),
+      lines: headerLine("Nats-Rollup", "sub") + headerLine("Nats-Msg-Id", `${nuid}:meta`) + expected,
       data: JSON.stringify(meta),
     })
     return { bucket, name, nuid, sizeBytes: written.size, chunks: written.chunks, digest: written.digest }
@@ -137,21 +171,40 @@ async function writeChunks(
   subject: string,
   source: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
   options: WriteOptions,
+  window: number,
 ): Promise<{ size: number; chunks: number; digest: string }> {
-  const hash = createHash("sha256")
+  const hash = options.sha256 === undefined ? createHash("sha256") : undefined
+  const sending: Promise<unknown>[] = []
   let size = 0
   let chunks = 0
-  for await (const part of source) {
-    for (let at = 0; at < part.length; at += options.chunkBytes) {
-      const data = part.subarray(at, at + options.chunkBytes)
-      hash.update(data)
-      size += data.length
-      chunks++
-      // One after the other: a repeated one must not pass the next.
-      await publishAcked(inbox, subject, { ...published(options), lines: headerLine("Nats-Msg-Id", `${subject}:${chunks}`), data })
-    }
+  let stored = 0
+  const send = async (data: Uint8Array, lines: string): Promise<void> => {
+    await publishAcked(inbox, subject, { ...published(options), repeat: window === 1, lines, data })
+    stored += data.length
+    options.onStored?.(stored)
   }
-  return { size, chunks, digest: `${DIGEST}${hash.digest("base64url")}=` }
+  try {
+    for await (const part of source) {
+      for (let at = 0; at < part.length; at += options.chunkBytes) {
+        const data = part.subarray(at, at + options.chunkBytes)
+        size += data.length
+        chunks++
+        const sent = send(data, headerLine("Nats-Msg-Id", `${subject}:${chunks}`))
+        sent.catch(() => undefined) // heard when its turn comes
+        sending.push(sent)
+        // The server is writing it meanwhile.
+        hash?.update(data)
+        // Without a window one after the other: a repeated one must not pass the next.
+        if (sending.length >= window) await sending.shift()
+      }
+    }
+    await Promise.all(sending)
+  } catch (thrown) {
+    // None may be stored behind the back of who cleans up.
+    await Promise.allSettled(sending)
+    throw thrown
+  }
+  return { size, chunks, digest: `${DIGEST}${hash?.digest("base64url") ?? options.sha256}=` }
 }
 
 /** Removes an object and every trace of it; nothing happens if it is gone. @throws {FnError} as {@link requestApi} */

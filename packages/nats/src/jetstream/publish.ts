@@ -48,11 +48,15 @@ export async function publishAcked(inbox: ReplyInbox, subject: string, options: 
       return await publishOnce(inbox, subject, options, Math.max(1, Math.min(TRY_MS, leftMs)))
     } catch (thrown) {
       const error = FnError.from(thrown)
-      const mayPass = isPassing(error) || error.reason === "DISCONNECTED" || error.reason === "DEADLINE_EXCEEDED"
-      if (!mayPass || options.signal?.aborted || until - performance.now() <= PAUSE_MS) throw error
+      if (!mayBeRepeated(error) || options.signal?.aborted || until - performance.now() <= PAUSE_MS) throw error
       await pause(PAUSE_MS)
     }
   }
+}
+
+/** Whether a publish that failed so may succeed when it is repeated. */
+export function mayBeRepeated(error: FnError): boolean {
+  return isPassing(error) || error.reason === "DISCONNECTED" || error.reason === "DEADLINE_EXCEEDED"
 }
 
 async function publishOnce(inbox: ReplyInbox, subject: string, options: PublishAckedOptions, timeoutMs: number): Promise<PubAck> {

@@ -6,20 +6,26 @@
 import { createReadStream } from "node:fs"
 import { type FileHandle, open, rename, rm } from "node:fs/promises"
 import { checkNamespace, FnError, newId } from "@fn/core"
-import { findObject, type ReplyInbox, readObject } from "@fn/nats"
+import { findObject, type NatsConnection, type ReplyInbox, readObject, writeObject } from "@fn/nats"
 import type { JetStreamClient } from "@nats-io/jetstream"
 import { type ObjectInfo, type ObjectStore, Objm } from "@nats-io/obj"
 import { artifactNotFound, describeArtifact, digestHex, digestMismatch } from "../artifact-digest.js"
 import type { ArtifactSource, ArtifactStore } from "../registry.js"
-import { isConflict, registryError, withTimeout } from "./errors.js"
+import { registryError, withTimeout } from "./errors.js"
 
 /** A chunk that takes longer has failed, written or read. */
 const CHUNK_TIMEOUT_MS = 10_000
 /** Small enough not to hold up the messages that share the connection. */
 const CHUNK_BYTES = 131_072
+/** Room for the headers of a chunk where the server takes only small messages. */
+const HEADER_BYTES = 512
+/** Chunks on their way at once. */
+const WINDOW = 16
+const READ_BYTES = 1_048_576
 
 /** What a NatsArtifacts works with. */
 export interface NatsArtifactsOptions {
+  readonly nc: NatsConnection
   readonly js: JetStreamClient
   readonly inbox: ReplyInbox
   readonly jsDomain?: string | undefined
@@ -57,7 +63,7 @@ export class NatsArtifacts implements ArtifactStore {
     if (stored && !stored.deleted && (await this.#isIntact(namespace, digest))) {
       options.onProgress?.(sizeBytes, sizeBytes)
     } else {
-      await write(store, digest, artifact, stored?.revision ?? 0, (sentBytes) => options.onProgress?.(sentBytes, sizeBytes))
+      await this.#write(namespace, digest, artifact, stored, (sentBytes) => options.onProgress?.(sentBytes, sizeBytes))
       const written = await info(store, digest)
       if (written?.deleted || written?.size !== sizeBytes) throw digestMismatch(namespace, digest)
     }
@@ -84,6 +90,40 @@ export class NatsArtifacts implements ArtifactStore {
       await file?.close()
       await rm(partial, { force: true })
       throw thrown
+    }
+  }
+
+  /** Writes an object over what is stored. Losing to somebody who wrote the same bytes is a success. */
+  async #write(
+    namespace: string,
+    digest: string,
+    artifact: ArtifactSource,
+    stored: ObjectInfo | undefined,
+    onStored: (sentBytes: number) => void,
+  ): Promise<void> {
+    const { nc, inbox, jsDomain } = this.#options
+    const hex = digestHex(digest)
+    const chunkBytes = Math.min(CHUNK_BYTES, (nc.info?.max_payload ?? CHUNK_BYTES + HEADER_BYTES) - HEADER_BYTES)
+    const sha256 = Buffer.from(hex, "hex").toString("base64url")
+    const options = {
+      jsDomain,
+      chunkBytes,
+      timeoutMs: CHUNK_TIMEOUT_MS,
+      window: WINDOW,
+      replacing: { seq: stored?.revision ?? 0, nuid: stored?.deleted ? undefined : stored?.nuid },
+      onStored,
+      // Bytes in memory are those whose digest was taken; a file may have changed.
+      ...(artifact instanceof Uint8Array ? { sha256 } : { expectedSha256: sha256 }),
+    }
+    try {
+      await writeObject(inbox, { bucket: this.#options.bucket(namespace), name: hex }, bytesOf(artifact), options)
+    } catch (thrown) {
+      const error = FnError.from(thrown)
+      if (error.reason === "STALE_REVISION") return
+      if (error.reason === "DIGEST_MISMATCH")
+        throw FnError.of("INVALID_ARTIFACT", "the artifact changed while it was deployed", { cause: error })
+      if (error.reason !== "JETSTREAM_UNAVAILABLE" && error.reason !== "DEADLINE_EXCEEDED") throw error
+      throw FnError.of("REGISTRY_TIMEOUT", `storing artifact ${digest}: ${error.message}`, { cause: error })
     }
   }
 
@@ -129,48 +169,14 @@ async function info(store: ObjectStore, digest: string): Promise<ObjectInfo | un
   return (await withTimeout(store.info(digestHex(digest)), CHUNK_TIMEOUT_MS, `looking for artifact ${digest}`)) ?? undefined
 }
 
-/** Writes an object over `revision`. Losing to somebody who wrote the same bytes is a success. */
-async function write(
-  store: ObjectStore,
-  digest: string,
-  artifact: ArtifactSource,
-  revision: number,
-  onSent: (sentBytes: number) => void,
-): Promise<void> {
-  const meta = { name: digestHex(digest), options: { max_chunk_size: CHUNK_BYTES } }
-  try {
-    await store.put(meta, byteStream(artifact, onSent), { timeout: CHUNK_TIMEOUT_MS, previousRevision: revision })
-  } catch (thrown) {
-    if (!isConflict(thrown)) throw registryError(thrown, `storing artifact ${digest}`)
+/** The artifact, to be read as often as need be. */
+function bytesOf(artifact: ArtifactSource): Iterable<Uint8Array> | AsyncIterable<Uint8Array> {
+  if (artifact instanceof Uint8Array) return [artifact]
+  const { path } = artifact
+  return {
+    [Symbol.asyncIterator]: () =>
+      createReadStream(path, { highWaterMark: READ_BYTES })[Symbol.asyncIterator]() as AsyncIterator<Uint8Array>,
   }
-}
-
-/** The artifact in chunks; `onSent` is told as each is asked for, which is when the one before was acknowledged. */
-function byteStream(artifact: ArtifactSource, onSent: (sentBytes: number) => void): ReadableStream<Uint8Array> {
-  const chunks = artifact instanceof Uint8Array ? slices(artifact) : createReadStream(artifact.path, { highWaterMark: CHUNK_BYTES })
-  const iterator = chunks[Symbol.asyncIterator]() as AsyncIterator<Uint8Array>
-  let sentBytes = 0
-  return new ReadableStream<Uint8Array>(
-    {
-      async pull(controller) {
-        const { done, value } = await iterator.next()
-        onSent(sentBytes)
-        if (done) controller.close()
-        else {
-          sentBytes += value.byteLength
-          controller.enqueue(value)
-        }
-      },
-      async cancel() {
-        await iterator.return?.()
-      },
-    },
-    { highWaterMark: 0 },
-  )
-}
-
-async function* slices(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
-  for (let at = 0; at < bytes.byteLength; at += CHUNK_BYTES) yield bytes.subarray(at, at + CHUNK_BYTES)
 }
 
 function unlessNoBucket(thrown: unknown): undefined {

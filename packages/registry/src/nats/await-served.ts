@@ -17,6 +17,8 @@ import type { DeployProgress, HostResult } from "../registry.js"
 
 /** Hosts answer a ping at once; one that does not within this is not counted as live. */
 const DISCOVERY_MS = 250
+/** Nor one that is so much behind the one before. */
+const SILENCE_MS = 100
 const TIMEOUT_MS = 5_000
 /** A host answers this much before the time is up, so that the answer arrives in time. */
 const ANSWER_MARGIN_MS = 250
@@ -27,15 +29,15 @@ type Answer = HostResult | "silent" | "gone"
 /** Asks the hosts found by the ping of the NATS services protocol (ADR-32) for their status, all at once. */
 export function createAwaitServed(nc: NatsConnection, prefix: string): AwaitServed {
   const subjects = new Subjects({ functions: prefix })
-  return async (ref, revision, onProgress) => {
-    const deadline = performance.now() + TIMEOUT_MS
-    const asked = new Map<string, Promise<Answer>>()
-    const progress: DeployProgress = { step: "hosts", found: 0, answered: 0 }
-    let answered = 0
-    const report = (): void => onProgress({ ...progress, found: asked.size, answered })
-    try {
-      for await (const host of discover(nc, prefix)) {
-        if (asked.has(host)) continue
+  return () => {
+    const discovery = new Discovery(nc, prefix)
+    return async (ref, revision, onProgress) => {
+      const deadline = performance.now() + TIMEOUT_MS
+      const asked = new Map<string, Promise<Answer>>()
+      const progress: DeployProgress = { step: "hosts", found: 0, answered: 0 }
+      let answered = 0
+      const report = (): void => onProgress({ ...progress, found: asked.size, answered })
+      const problem = await discovery.hear((host) => {
         const answer = ask(nc, subjects.status(host), host, ref, revision, deadline)
         asked.set(host, answer)
         report()
@@ -43,18 +45,49 @@ export function createAwaitServed(nc: NatsConnection, prefix: string): AwaitServ
           answered++
           report()
         })
-      }
-    } catch (thrown) {
-      return { hosts: [], warnings: [`the hosts could not be asked whether they serve it: ${messageOf(thrown)}`] }
+      })
+      if (problem !== undefined)
+        return { hosts: [], warnings: [`the hosts could not be asked whether they serve it: ${messageOf(problem)}`] }
+      return summarize(ref, await Promise.all([...asked].map(async ([host, answer]) => ({ host, answer: await answer }))))
     }
-    return summarize(ref, await Promise.all([...asked].map(async ([host, answer]) => ({ host, answer: await answer }))))
+  }
+}
+
+/** Who is up. */
+class Discovery {
+  readonly #found = new Set<string>()
+  /** Why it failed, if it did. */
+  readonly #ended: Promise<unknown>
+  #tell: (host: string) => void = () => undefined
+
+  constructor(nc: NatsConnection, prefix: string) {
+    this.#ended = this.#run(nc, prefix).catch((thrown: unknown) => thrown ?? new Error("it failed"))
+  }
+
+  /** Calls `onHost` with each host that was found or is found later; resolves at the end, with why it failed if it did. */
+  hear(onHost: (host: string) => void): Promise<unknown> {
+    this.#tell = onHost
+    for (const host of this.#found) onHost(host)
+    return this.#ended
+  }
+
+  async #run(nc: NatsConnection, prefix: string): Promise<void> {
+    for await (const host of discover(nc, prefix)) {
+      if (this.#found.has(host)) continue
+      this.#found.add(host)
+      this.#tell(host)
+    }
   }
 }
 
 /** Ids of the hosts that are up. */
 async function* discover(nc: NatsConnection, prefix: string): AsyncGenerator<string> {
   try {
-    for await (const msg of await nc.requestMany(`$SRV.PING.${RUNTIME_SERVICE_NAME}`, "", { strategy: "timer", maxWait: DISCOVERY_MS })) {
+    for await (const msg of await nc.requestMany(`$SRV.PING.${RUNTIME_SERVICE_NAME}`, "", {
+      strategy: "stall",
+      stall: SILENCE_MS,
+      maxWait: DISCOVERY_MS,
+    })) {
       const host = hostOfPong(msg.string(), prefix)
       if (host !== undefined) yield host
     }

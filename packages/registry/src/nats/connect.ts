@@ -39,6 +39,7 @@ export async function connectRegistry(nc: NatsConnection, options: RegistryOptio
   const records = await KvStore.open({ nc, names, jsDomain, logger, rereadMs: options.rereadMs ?? DEFAULT_REREAD_MS })
   const inbox = new ReplyInbox(nc, { logger })
   const artifacts = new NatsArtifacts({
+    nc,
     inbox,
     jsDomain,
     js: jetstream(nc, jsDomain === undefined ? {} : { domain: jsDomain }),
