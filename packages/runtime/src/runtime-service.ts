@@ -34,6 +34,7 @@ import { createCallbackSender } from "./callbacks/callback-queue.js"
 import { HttpPolicy } from "./callbacks/http-policy.js"
 import { ArtifactCache } from "./catalog/artifact-cache.js"
 import { Catalog } from "./catalog/catalog.js"
+import { VerifiedFiles } from "./catalog/verified-files.js"
 import { CircuitBreaker } from "./dispatch/circuit-breaker.js"
 import { Dispatcher } from "./dispatch/dispatcher.js"
 import type { HostedFunction, OpenVersion } from "./dispatch/hosted-function.js"
@@ -144,7 +145,8 @@ export class RuntimeService implements AsyncDisposable {
       logger: this.#logger,
       failuresPerSecond: this.#limits.failureRecordsPerSecond,
     })
-    this.#artifacts = new ArtifactCache(join(options.dataDir, "artifacts"), options.registry.artifacts)
+    const verified = new VerifiedFiles()
+    this.#artifacts = new ArtifactCache(join(options.dataDir, "artifacts"), options.registry.artifacts, verified)
     this.#launcher = new FunctionLauncher(options.isolation, this.#logger)
     const launcher = this.#launcher
     this.#starters = new Map<RuntimeKind, InstanceStarter>([
@@ -157,6 +159,7 @@ export class RuntimeService implements AsyncDisposable {
           startTimeoutMs: this.#limits.pluginStartTimeoutMs,
           socketDir: scratch.path,
           launcher,
+          verified,
         }),
       ],
       [

@@ -1,10 +1,11 @@
 import { createHash } from "node:crypto"
 import { createReadStream } from "node:fs"
-import { access, chmod, mkdir, rename, rm } from "node:fs/promises"
+import { chmod, mkdir, rename, rm } from "node:fs/promises"
 import { dirname, join } from "node:path"
 import { pipeline } from "node:stream/promises"
 import { newId } from "@fn/core"
 import { type ArtifactStore, type FunctionDefinition, unpackArchive } from "@fn/registry"
+import { statOf, VerifiedFiles } from "./verified-files.js"
 
 /**
  * Artifacts on this host's disk, by digest: fetched once, verified when they are fetched and again when a later process finds them. Archives are
@@ -13,11 +14,14 @@ import { type ArtifactStore, type FunctionDefinition, unpackArchive } from "@fn/
 export class ArtifactCache {
   readonly #folder: string
   readonly #store: ArtifactStore
+  readonly #verified: VerifiedFiles
   readonly #files = new Map<string, Promise<string>>()
 
-  constructor(folder: string, store: ArtifactStore) {
+  /** `verified` is told of every file. */
+  constructor(folder: string, store: ArtifactStore, verified: VerifiedFiles = new VerifiedFiles()) {
     this.#folder = folder
     this.#store = store
+    this.#verified = verified
   }
 
   /** Path of the artifact's verified file, or of the folder it was unpacked into. @throws {FnError} ARTIFACT_NOT_FOUND, DIGEST_MISMATCH, REGISTRY_TIMEOUT, INVALID_ARTIFACT */
@@ -37,11 +41,16 @@ export class ArtifactCache {
   }
 
   async #fetch(namespace: string, digest: string, path: string, executable: boolean): Promise<string> {
-    if ((await exists(path)) && (await sha256(path)) === digest) return path
+    const before = await statOf(path)
+    if (before !== "" && (await sha256(path)) === digest) {
+      await this.#verified.remember(path, digest, before)
+      return path
+    }
     await mkdir(dirname(path), { recursive: true })
     await rm(path, { force: true })
     await this.#store.getToFile(namespace, digest, path)
     if (executable) await chmod(path, 0o755)
+    await this.#verified.remember(path, digest)
     return path
   }
 }
@@ -58,15 +67,6 @@ async function unpackBeside(archive: string): Promise<string> {
   await rename(draft, folder)
   await rm(old, { recursive: true, force: true })
   return folder
-}
-
-async function exists(path: string): Promise<boolean> {
-  try {
-    await access(path)
-    return true
-  } catch {
-    return false // said by the return value
-  }
 }
 
 async function sha256(path: string): Promise<string> {

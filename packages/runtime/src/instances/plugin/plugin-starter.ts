@@ -6,10 +6,11 @@
  */
 import { tmpdir } from "node:os"
 import { FnError, type Logger, PLUGIN_HANDSHAKE } from "@fn/core"
-import { launchPlugin, type PluginProcess } from "@fn/go-plugin"
+import { launchPlugin, type PinnedFile, type PluginProcess } from "@fn/go-plugin"
 import { plugin } from "@fn/proto"
 import { commandLine, type FunctionDefinition } from "@fn/registry"
 import { Metadata, type ServiceError } from "@grpc/grpc-js"
+import type { VerifiedFiles } from "../../catalog/verified-files.js"
 import { FunctionLauncher } from "../../isolation/launcher.js"
 import type { Instance, InstanceSpec, InstanceStarter } from "../instance.js"
 import { LineSplitter } from "../line-splitter.js"
@@ -32,6 +33,8 @@ export interface PluginStarterOptions {
   readonly socketDir?: string
   /** Default: plain processes for functions that ask for nothing else. */
   readonly launcher?: FunctionLauncher
+  /** Files that need not be hashed before they are launched. Default: none. */
+  readonly verified?: VerifiedFiles
 }
 
 const DEFAULT_START_TIMEOUT_MS = 10_000
@@ -105,13 +108,19 @@ class PluginStart {
       autoMtls: this.#options.autoMtls ?? true,
       startTimeoutMs: this.#startTimeoutMs,
       maxReceiveBytes: MAX_REPLY_BYTES,
-      checksums: checksumsOf(definition.artifact, artifactPath),
+      checksums: await this.#checksums(definition.artifact, artifactPath),
       logger,
       ...(this.#options.socketDir ? { socketDir: this.#options.socketDir } : {}),
       onStdout: stdout,
       onStderr: stderr,
       signal: this.#signal,
     })
+  }
+
+  /** An archive was checked before it was unpacked, and what lies at its path is a folder. */
+  async #checksums(artifact: FunctionDefinition["artifact"], path: string | undefined): Promise<PinnedFile[]> {
+    if (!artifact || artifact.archive || path === undefined) return []
+    return (await this.#options.verified?.holds(path, artifact.digest)) ? [] : [{ path, sha256: artifact.digest }]
   }
 
   async #prepare(process: PluginProcess): Promise<Instance> {
@@ -204,11 +213,6 @@ class PluginStart {
   #left(): number {
     return Math.max(1, this.#deadline - Date.now())
   }
-}
-
-/** An archive was checked before it was unpacked, and what lies at its path is a folder. */
-function checksumsOf(artifact: FunctionDefinition["artifact"], path: string | undefined): { path: string; sha256: string }[] {
-  return artifact && !artifact.archive && path ? [{ path, sha256: artifact.digest }] : []
 }
 
 function receiveBytesOf({ maxReceiveBytes }: plugin.DescribeResponse): number {
