@@ -39,10 +39,36 @@ export function descriptorsOf(pid) {
   return readdirSync(`/proc/${pid}/fd`).length
 }
 
+/**
+ * Folders of the control groups that a host has made, in every hierarchy: its own, and below it one for each instance. Linux only.
+ * @param {number} pid
+ */
+export function controlGroupsOf(pid) {
+  const own = new RegExp(`/fn/${pid}-[^/]+(/|$)`)
+  return groupFolders("/sys/fs/cgroup").filter((path) => own.test(path))
+}
+
+/** In-memory file systems that a process sees mounted: those of sandboxes are theirs alone. @param {number} pid */
+export function tmpfsMountsOf(pid) {
+  return readFileSync(`/proc/${pid}/mountinfo`, "utf8")
+    .split("\n")
+    .filter((line) => line.includes(" - tmpfs ")).length
+}
+
 /** Resident memory of a process in bytes. @param {number} pid */
 export function residentBytes(pid) {
   const kilobytes = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]
   return Number(kilobytes) * 1024
+}
+
+/** Every folder below one, that included. @param {string} folder @returns {string[]} */
+function groupFolders(folder) {
+  try {
+    const below = readdirSync(folder, { withFileTypes: true }).filter((entry) => entry.isDirectory())
+    return [folder, ...below.flatMap(({ name }) => groupFolders(`${folder}/${name}`))]
+  } catch {
+    return [] // no control groups here, or the group went while we looked
+  }
 }
 
 /** Paths of the unix sockets that processes have bound. @param {readonly number[]} pids @returns {string[]} */
