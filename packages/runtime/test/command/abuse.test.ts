@@ -57,11 +57,9 @@ describe("a command that floods", () => {
     expect(await abuse(script)).toBe("OUTPUT_LIMIT")
   })
 
-  test("what it says to its log beyond a megabyte is dropped, and that it was is said", async () => {
+  test("what it says to its log beyond ten thousand lines is dropped, and that it was is said", async () => {
     expect(await abuse("yes line | head -c 3000000 >&2")).toBe("events 0")
-    const lines = host.lines.filter(({ message }) => message === "line").length
-    expect(lines).toBeGreaterThan(100_000)
-    expect(lines).toBeLessThan(300_000)
+    expect(host.lines.filter(({ message }) => message === "line")).toHaveLength(10_000)
     expect(
       host.lines.filter(({ message, fields }) => message.includes("is dropped") && fields.functionName === `abuser${names}`),
     ).toHaveLength(1)
