@@ -73,6 +73,8 @@ async function startAndStop(platform, { what, policy, names, cycles, slowCycles,
   for (let n = 0; n < WARM_UP; n++) await Promise.all(names.map(call))
   // The spare of modules, and who cleans up after the host.
   const own = () => processTree(host.pid).length
+  const isIdle = async () => (await statusOf(platform, policy)).functions.every(({ instances }) => instances === 0)
+  await until(isIdle, { name: "no instance to be left", timeoutMs: 20_000 })
   await settled(own)
   const resting = own()
   const groupsResting = controlGroupsOf(host.pid).length
@@ -103,7 +105,8 @@ async function startAndStop(platform, { what, policy, names, cycles, slowCycles,
   tally.check(`${what}: sockets more than before`, found.sockets - before.sockets, more)
   tally.check(`${what}: control groups more than before`, controlGroupsOf(host.pid).length - groupsResting, more)
   tally.check(`${what}: in-memory file systems more than before`, tmpfsMountsOf(host.pid) - before.mounts, more)
-  const counts = await countsOf(platform, policy)
+  const { functions } = await statusOf(platform, policy)
+  const counts = new Map(functions.map((counted) => [counted.function.replace("default/", ""), counted]))
   // Of a command there is nothing to start before a call.
   const tooFew = names.filter((name) => name !== "shell" && (counts.get(name)?.coldStarts ?? 0) < cyclesOf(name))
   for (const name of tooFew) log(`${what}: ${name} was started ${counts.get(name)?.coldStarts ?? 0} times only`)
@@ -122,25 +125,23 @@ async function startAndStop(platform, { what, policy, names, cycles, slowCycles,
 }
 
 /**
- * What a host has counted of its functions.
+ * What a host says of itself.
  * @param {Platform} platform
  * @param {string} host
+ * @returns {Promise<{ functions: { function: string, instances: number, coldStarts: number, crashes: number }[] }>}
  */
-async function countsOf(platform, host) {
-  const status = (await platform.nc.request(`function.status.${host}`, "", { timeout: 5_000 })).json()
-  /** @type {{ function: string, coldStarts: number, crashes: number }[]} */
-  const functions = status.functions
-  return new Map(functions.map((counts) => [counts.function.replace("default/", ""), counts]))
+async function statusOf(platform, host) {
+  return (await platform.nc.request(`function.status.${host}`, "", { timeout: 5_000 })).json()
 }
 
-/** Waits until a number was the same ten times in a row: spares have been made again. @param {() => number} count */
+/** Waits until a number was the same for a quarter of a second: spares have been made again, and nothing ends any more. @param {() => number} count */
 async function settled(count) {
   let [last, same] = [-1, 0]
   const isSettled = () => {
     const found = count()
     same = found === last ? same + 1 : 0
     last = found
-    return same >= 10
+    return same >= 50
   }
   await until(isSettled, { name: "the host to have made its spares" })
 }
