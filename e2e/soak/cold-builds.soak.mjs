@@ -14,8 +14,8 @@ import { Tally } from "../support/tally.mjs"
 export const name = "builds from nothing"
 
 /**
- * Every template with what it is built with; `long` are those whose packages take a minute to fetch and compile.
- * @type {{ template: string, tools: string[], long?: boolean }[]}
+ * Every template with what it is built with; those `inFullLength` alone take a minute, or are built as another is.
+ * @type {{ template: string, tools: string[], inFullLength?: boolean }[]}
  */
 const TEMPLATES = [
   { template: "ts", tools: [] },
@@ -23,13 +23,13 @@ const TEMPLATES = [
   { template: "go", tools: ["go"] },
   { template: "python", tools: ["python3"] },
   { template: "shell", tools: [] },
-  { template: "command", tools: [] },
+  { template: "command", tools: [], inFullLength: true },
   { template: "wasm-wat", tools: [] },
-  { template: "ruby", tools: ["ruby"] },
-  { template: "php", tools: ["php"] },
-  { template: "rust", tools: ["cargo", "rustc"], long: true },
-  { template: "wasm-rust", tools: ["cargo", "rustc"], long: true },
-  { template: "java", tools: ["javac", "mvn"], long: true },
+  { template: "ruby", tools: ["ruby"], inFullLength: true },
+  { template: "php", tools: ["php"], inFullLength: true },
+  { template: "rust", tools: ["cargo", "rustc"], inFullLength: true },
+  { template: "wasm-rust", tools: ["cargo", "rustc"], inFullLength: true },
+  { template: "java", tools: ["javac", "mvn"], inFullLength: true },
 ]
 
 /** @param {{ scale: number, log: (line: string) => void }} options */
@@ -37,8 +37,8 @@ export async function run({ scale, log }) {
   const tally = new Tally(log)
   const platform = await startPlatform({ hosts: 0 })
   try {
-    for (const { template, tools, long } of TEMPLATES) {
-      if (long && scale < 1) continue
+    for (const { template, tools, inFullLength } of TEMPLATES) {
+      if (inFullLength && scale < 1) continue
       const missing = tools.find((tool) => findOnPath(tool) === undefined)
       if (missing === undefined) await buildTwice(platform, template, { tally, caches: scale < 1 ? fnCaches : emptyCaches })
       else console.warn(`SKIPPED: needs ${missing}: the template ${template} built from nothing`)
