@@ -8,13 +8,11 @@ import { findJava, findPython, findRust, javaNeeds } from "@fn/testing"
  * @property {Readonly<Record<string, string>>} env what makes `fn deploy` build with what `npm run setup` and earlier tests have kept
  */
 
-/** Of a language, as fn.yaml has it; WebAssembly is `wasm-rust`. @param {string} language @returns {Toolchain} */
+/** Of a language, as fn.yaml has it. @param {string} language @returns {Toolchain} */
 export function toolchainFor(language) {
   switch (language) {
     case "go":
-    case "ruby":
-    case "php":
-      return { env: {}, ...needs(language) }
+      return { env: {}, ...needs("go") }
     case "python":
       return { env: findPython()?.pipEnv ?? {}, ...(findPython() ? {} : { needs: "grpcio" }) }
     case "java":
