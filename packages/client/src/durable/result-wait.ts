@@ -35,7 +35,8 @@ export interface ResultWait {
   end(error: FnError): void
 }
 
-const FIRST_PAUSE_MS = 1_000
+/** A result that was published just before the subscription, and not stored yet when it was looked for, is there by then. */
+const FIRST_PAUSE_MS = 50
 const LAST_PAUSE_MS = 60_000
 /** Pauses of a user who may not subscribe to results: for such a one, looking is all there is. */
 const DEAF_PAUSE_MS = { first: 50, last: 2_000 }
