@@ -16,6 +16,7 @@ import { answerError, answerEvents, answerMode, PROBLEM_TYPE, problemOf, reasonP
 import { eventOf, type RequestHead, readHead } from "./http-event.js"
 import { METHODS, type Route, routeOf, typeOf } from "./routes.js"
 import { cancelCall, findResult, storeCall } from "./stored-calls.js"
+import { Turn } from "./turn.js"
 
 /** Something that renders metrics as text: the Prometheus instruments of @fn/metrics, or a prom-client registry. */
 export interface MetricsPage {
@@ -85,6 +86,7 @@ class HttpGateway implements Gateway {
   readonly #metrics: MetricsPage | undefined
   readonly #bodyLimitBytes: number | undefined
   readonly #server: Server
+  readonly #turn = new Turn()
   #draining = false
   #closing: Promise<void> | undefined
 
@@ -171,6 +173,8 @@ class HttpGateway implements Gateway {
     if (isHopeless(head.contentLength, limitBytes)) return this.#fail(res, tooLarge(limitBytes), { close: true })
     const body = await readBody(req, limitBytes)
     const event = eventOf(head, body, typeOf(route.query))
+    await this.#turn.over()
+    if (res.destroyed) return // its client has gone meanwhile, and nothing was called
     if (head.respondAsync) await storeCall(this.#client, res, route.ref, event, head)
     else await this.#call(res, route.ref, event, head)
   }
